@@ -1,0 +1,111 @@
+"""Checkpoints: one file format for training, evaluation and use."""
+
+import dataclasses
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from enhance import settings as settings_module
+from enhance.errors import CheckpointError, UserError
+from enhance.models.unet import UNet, build_unet
+from enhance.settings import Settings
+
+FORMAT = "enhance-checkpoint-1"
+
+
+@dataclass
+class Checkpoint:
+    """What a checkpoint file holds."""
+
+    settings: Settings  # of the run that wrote it
+    step: int  # optimizer steps done
+    model: dict[str, Tensor]  # state of the averaged model, its batch norms recalibrated where settings say so
+    running_statistics: dict[str, Tensor]  # the batch norms' buffers as training left them; empty without any
+    validation: dict[str, float] = field(default_factory=dict)  # scores of `model` on the validation images
+    trainer: dict[str, Any] | None = None  # what resuming needs; only in last.pt
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write the checkpoint so that `path` holds, at every moment, either the old file or the new one, whole."""
+    values = {"format": FORMAT} | {
+        name: getattr(checkpoint, name) for name in ("step", "model", "running_statistics", "validation", "trainer")
+    }
+    values["settings"] = dataclasses.asdict(checkpoint.settings)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
+        try:
+            torch.save(values, file)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.replace(file.name, path)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU. No code that the file may carry is run (`weights_only=True`).
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or no checkpoint of this project.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; give a run folder or a .pt file")
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds, for as many kinds of damage
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this project, or damaged; give a .pt file that train.py wrote"
+        ) from error
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of this project; give a .pt file that train.py wrote")
+    try:
+        values["settings"] = settings_module.from_dict(values["settings"])
+    except UserError as error:
+        raise CheckpointError(f"{path}: its settings do not fit this version: {error}") from error
+    return Checkpoint(**values)
+
+
+def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> UNet:
+    """The checkpoint's U-Net in evaluation mode on `device`.
+
+    Raises:
+        CheckpointError: the weights do not fit the model that the settings describe.
+    """
+    model = build_unet(checkpoint.settings.model, checkpoint.settings.norm)
+    try:
+        model.load_state_dict(checkpoint.model)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: its weights do not fit its settings (model={checkpoint.settings.model.name}, "
+            f"norm={checkpoint.settings.norm.name}); the file was changed or mixed up"
+        ) from error
+    return model.to(device).eval()
+
+
+def locate(path: str | None, runs: str, name: str = "best.pt") -> Path:
+    """The checkpoint file that a user means by a file, by a run folder, or by nothing (the newest run in `runs`).
+
+    Raises:
+        CheckpointError: says where it looked.
+    """
+    if path is not None:
+        given = Path(path)
+        if not given.exists():
+            raise CheckpointError(f"{path}: no such file or folder; give a run folder or a .pt file")
+        if given.is_file():
+            return given
+        file = given / "checkpoints" / name
+        if not file.is_file():
+            raise CheckpointError(f"{path}: no checkpoints/{name} in this folder; give a run folder or a .pt file")
+        return file
+    files = sorted(Path(runs).glob(f"*/checkpoints/{name}"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise CheckpointError(
+            f"{runs}: no run with a checkpoint here; train first (python train.py), or give checkpoint=PATH"
+        )
+    return files[-1]

@@ -1,0 +1,107 @@
+"""Image files: read any kind as RGB, write, list."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from enhance.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+
+
+def read_image(path: Path | str) -> np.ndarray:
+    """Decode an image file as sRGB, turned as its EXIF orientation says.
+
+    Grey becomes three equal channels; an alpha channel is dropped, so that the colours are those that the file
+    stores; 16-bit grey is rounded to 8 bits, 16-bit colour keeps its high byte (Pillow's own way).
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        DataError: the file is missing, cannot be decoded, or is cut off.
+    """
+    try:
+        with Image.open(path) as file:
+            return np.array(_rgb(ImageOps.exif_transpose(file)))
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
+    except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
+        raise DataError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no fixed range")
+    if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255
+        image = Image.fromarray(np.rint(np.clip(np.asarray(image), 0, 65535) / 257).astype(np.uint8))
+    if image.mode == "P":  # by way of RGBA, which knows every kind of transparency
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def write_image(path: Path | str, image: Tensor | np.ndarray) -> None:
+    """Write an image so that `path` holds, at every moment, either the old file or the new one, whole.
+
+    Args:
+        path: its suffix chooses the format; JPEG is written at quality 95.
+        image: float (3, H, W) in [0, 1], rounded to 8 bits, or uint8 (H, W, 3).
+
+    Raises:
+        DataError: the suffix names no format that can be written.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    if isinstance(image, Tensor):
+        image = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None or kind not in Image.SAVE:
+        raise DataError(f"{path}: no format to write for the suffix '{path.suffix}'; use for example .png")
+    picture = Image.fromarray(image)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        picture.save(temporary, kind, **({"quality": 95} if kind == "JPEG" else {}))
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """uint8 (H, W, 3) as float32 (3, H, W) in [0, 1]."""
+    return torch.from_numpy(image).permute(2, 0, 1).contiguous().float() / 255
+
+
+def list_images(folder: Path | str) -> list[Path]:
+    """The image files directly in `folder`, sorted by name; hidden files are left out.
+
+    Raises:
+        DataError: the folder is missing or holds no image: says what it looked for and what it found.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; it should hold images ({' '.join(SUFFIXES)})")
+    images = sorted(path for path in folder.iterdir() if _is_image(path))
+    if not images:
+        raise DataError(f"{folder}: no images here (looked for {' '.join(SUFFIXES)}; found {contents(folder)})")
+    return images
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def contents(folder: Path) -> str:
+    """What a folder holds, in a few words for a message: its first five names and how many more."""
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    return shortened(names) if names else "nothing"
+
+
+def shortened(names: list[str]) -> str:
+    """Up to five names for a message, and how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more

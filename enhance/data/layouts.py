@@ -1,0 +1,133 @@
+"""Where the pairs of a data set lie on disk, and which low image belongs to which normal one: always by name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from enhance.data.images import contents, list_images, shortened
+from enhance.errors import DataError
+from enhance.settings import DataSettings
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Folders below the root; the test folders are None where the layout has no test split."""
+
+    low: str
+    normal: str
+    test_low: str | None = None
+    test_normal: str | None = None
+
+    def folders(self, split: str) -> tuple[str, str] | None:
+        """The folders of `split`, "train" or "test": low and normal."""
+        if split == "train":
+            return self.low, self.normal
+        if self.test_low is None or self.test_normal is None:
+            return None
+        return self.test_low, self.test_normal
+
+
+def _train_and_test(low: str, normal: str, above: str = "") -> Layout:
+    return Layout(*(f"{above}{split}/{side}" for split in ("Train", "Test") for side in (low, normal)))
+
+
+LOL_V1 = Layout("our485/low", "our485/high", "eval15/low", "eval15/high")
+LOL_V2 = _train_and_test("Low", "Normal")
+LOL_V2_REAL = _train_and_test("Low", "Normal", above="Real_captured/")
+LOL_V2_SYNTHETIC = _train_and_test("Low", "Normal", above="Synthetic/")
+RETINEXFORMER = _train_and_test("input", "target")
+FLAT = (Layout("low", "normal"), Layout("low", "high"))
+
+LAYOUTS = {
+    "lol_v1": (LOL_V1, RETINEXFORMER),
+    "lol_v2_real": (LOL_V2_REAL, LOL_V2, RETINEXFORMER),
+    "lol_v2_synthetic": (LOL_V2_SYNTHETIC, LOL_V2, RETINEXFORMER),
+    "pairs": (LOL_V1, LOL_V2, RETINEXFORMER, *FLAT),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two files of a pair; named after the low one, without its suffix."""
+
+    name: str
+    low: Path
+    normal: Path
+
+
+def find_pairs(data: DataSettings, split: str) -> list[Pair] | None:
+    """The pairs of `split`, "train" or "test"; None where the layout has no such split or its folders are not there.
+
+    Raises:
+        DataError: no layout of the data set lies under the root (training only), one of two folders is missing or
+            empty, or files of one folder have no partner in the other.
+    """
+    if data.name == "pairs" and (data.low is not None or data.normal is not None):
+        if data.low is None or data.normal is None:
+            raise DataError("data.low and data.normal go together: give both folders, or neither and data.root")
+        root = Path(data.root or "")
+        return match_pairs(root / data.low, root / data.normal) if split == "train" else None
+    if data.root is None:
+        raise DataError(f"data.root is missing: data={data.name} needs the folder of the data set, data.root=DIR")
+    root = Path(data.root)
+    if not root.is_dir():
+        raise DataError(f"data.root={root}: no such folder")
+    wanted = [folders for layout in LAYOUTS[data.name] if (folders := layout.folders(split))]
+    for enough in (all, any):  # a layout of which one folder is missing counts only where no other is complete
+        for low, normal in wanted:
+            if enough((root / folder).is_dir() for folder in (low, normal)):
+                return match_pairs(root / low, root / normal)
+    if split == "test":
+        return None
+    raise DataError(
+        f"data.root={root}: no training pairs of data={data.name} here; looked for "
+        f"{' or '.join(f'{low} + {normal}' for low, normal in wanted)}; found {contents(root)}"
+    )
+
+
+def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair]:
+    """Pair the files of two folders that have the same name, suffix aside, or `low00001` and `normal00001`.
+
+    Returns:
+        The pairs, sorted by name.
+
+    Raises:
+        DataError: a folder is missing or empty, two files of one folder differ only in their suffix, or files have
+            no partner (names up to five).
+    """
+    lows, normals = by_stem(low_folder), by_stem(normal_folder)
+    partners = {stem: _partner(stem, normals) for stem in lows}
+    alone = [lows[stem].name for stem, partner in partners.items() if partner is None]
+    taken = [partner for partner in partners.values() if partner is not None]
+    left = [path.name for stem, path in normals.items() if stem not in taken]
+    problems = [
+        f"{folder}: no partner in {other} for {len(names)} of its images: {shortened(names)}"
+        for folder, other, names in ((low_folder, normal_folder, alone), (normal_folder, low_folder, left))
+        if names
+    ]
+    if problems:
+        raise DataError("\n".join(problems))
+    if len(set(taken)) < len(taken):
+        twice = sorted({partner for partner in taken if taken.count(partner) > 1})
+        raise DataError(f"{low_folder}: more than one image fits {shortened(twice)} of {normal_folder}; rename them")
+    return [Pair(stem, path, normals[partners[stem] or ""]) for stem, path in lows.items()]
+
+
+def _partner(stem: str, normals: dict[str, Path]) -> str | None:
+    names = [stem]
+    if stem.startswith("low"):
+        names.append("normal" + stem.removeprefix("low"))
+    return next((name for name in names if name in normals), None)
+
+
+def by_stem(folder: Path) -> dict[str, Path]:
+    """The images of a folder by their names without suffix, sorted.
+
+    Raises:
+        DataError: the folder is missing or empty, or two images differ only in their suffix.
+    """
+    images: dict[str, Path] = {}
+    for path in list_images(folder):
+        if path.stem in images:
+            raise DataError(f"{folder}: {images[path.stem].name} and {path.name} have one name; rename or remove one")
+        images[path.stem] = path
+    return images

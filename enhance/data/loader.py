@@ -1,0 +1,182 @@
+"""From the settings to the pairs of training, validation and test; and the stream of training batches."""
+
+import functools
+import signal
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from enhance.data import demo
+from enhance.data.cache import Cache, OpenedImage, open_images
+from enhance.data.images import list_images, shortened
+from enhance.data.layouts import LAYOUTS, Pair, find_pairs
+from enhance.data.pairs import CameraPairs, PairSource, RealPairs
+from enhance.data.scenes import group_scenes, hold_out, perceptual_hash
+from enhance.errors import DataError
+from enhance.settings import DataSettings, one_of
+
+_PLACES = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal")}
+
+
+def open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
+    """The training and the validation pairs; every image is decoded once, and the test split is not touched.
+
+    Validation pairs are whole scenes held out of the training set. Which ones depends on the images and their names
+    alone, so that runs with different seeds are scored on the same photographs.
+
+    Raises:
+        DataError: anything that keeps the data from being trained on.
+    """
+    _check_places(data)
+    if data.name == "demo":
+        train = _in_memory(demo.training_photographs())
+        validation = _in_memory(demo.validation_photographs())
+    elif data.name == "photos":
+        train, validation = _open_photographs(data)
+    else:
+        return _open_pairs(data)
+    _check_crop(train, data.crop)
+    return _through_camera(train, data), _through_camera(validation, data)
+
+
+def open_test(data: DataSettings) -> PairSource | None:
+    """The test pairs, or None where the data set has none or their folders are not there.
+
+    Raises:
+        DataError: the test pairs are there and cannot be used.
+    """
+    _check_places(data)
+    if data.name in ("demo", "photos"):
+        return None
+    pairs = find_pairs(data, "test")
+    return None if pairs is None else _real(pairs, _open_both(pairs, Cache(data.cache_gib)))
+
+
+def _check_places(data: DataSettings) -> None:
+    one_of("data.name", data.name, ("demo", "photos", *LAYOUTS))
+    places = _PLACES.get(data.name, ("root",))
+    for key in ("root", "val_root", "low", "normal"):
+        if getattr(data, key) is not None and key not in places:
+            raise DataError(
+                f"data.{key}={getattr(data, key)} means nothing to data={data.name}; "
+                "choose the data set that lies there: data=photos, lol_v1, lol_v2_real, lol_v2_synthetic or pairs"
+            )
+
+
+def _in_memory(photographs: dict[str, np.ndarray]) -> list[OpenedImage]:
+    return [
+        OpenedImage(name, pixels.shape[:2], perceptual_hash(pixels), pixels) for name, pixels in photographs.items()
+    ]
+
+
+def _open_photographs(data: DataSettings) -> tuple[list[OpenedImage], list[OpenedImage]]:
+    if data.root is None:
+        raise DataError("data.root is missing: data=photos needs a folder of photographs, data.root=DIR")
+    cache = Cache(data.cache_gib)
+    paths = list_images(data.root)
+    if data.val_root is not None:
+        held_paths = list_images(data.val_root)
+        return open_images(paths, cache), open_images(held_paths, cache)
+    images = open_images(paths, cache)
+    scenes = group_scenes([image.hash for image in images])
+    train, held = hold_out([image.name for image in images], scenes, data.validation_share)
+    return [images[index] for index in train], [images[index] for index in held]
+
+
+def _through_camera(images: list[OpenedImage], data: DataSettings) -> CameraPairs:
+    return CameraPairs([image.name for image in images], images, data.camera)
+
+
+def _open_pairs(data: DataSettings) -> tuple[RealPairs, RealPairs]:
+    pairs = find_pairs(data, "train")
+    assert pairs is not None  # only the test split may be missing
+    images = _open_both(pairs, Cache(data.cache_gib))
+    scenes = group_scenes([normal.hash for _, normal in images])
+    train, held = hold_out([pair.name for pair in pairs], scenes, data.validation_share)
+    _check_crop([images[index][1] for index in train], data.crop)
+    parts = [([pairs[index] for index in part], [images[index] for index in part]) for part in (train, held)]
+    return _real(*parts[0]), _real(*parts[1])
+
+
+def _open_both(pairs: list[Pair], cache: Cache) -> list[tuple[OpenedImage, OpenedImage]]:
+    opened = open_images([path for pair in pairs for path in (pair.low, pair.normal)], cache)
+    images = list(zip(opened[::2], opened[1::2], strict=True))
+    odd = [
+        f"{pair.low} {_size(low)} and {pair.normal} {_size(normal)}"
+        for pair, (low, normal) in zip(pairs, images, strict=True)
+        if low.size != normal.size
+    ]
+    if odd:
+        raise DataError(f"{len(odd)} pairs differ in size, width x height: {shortened(odd)}; replace or remove them")
+    return images
+
+
+def _real(pairs: list[Pair], images: list[tuple[OpenedImage, OpenedImage]]) -> RealPairs:
+    return RealPairs([pair.name for pair in pairs], *zip(*images, strict=True))
+
+
+def _check_crop(images: Sequence[OpenedImage], crop: int) -> None:
+    small = [f"{image.name} {_size(image)}" for image in images if min(image.size) < crop]
+    if small:
+        raise DataError(
+            f"data.crop={crop} is larger than {len(small)} of {len(images)} training images: {shortened(small)}; "
+            "lower data.crop or remove them"
+        )
+
+
+def _size(image: OpenedImage) -> str:
+    return f"{image.size[1]}x{image.size[0]}"
+
+
+def training_batches(
+    source: PairSource, crop: int, batch_size: int, first_batch: int, last_batch: int, seed: int, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches `first_batch` to `last_batch` - 1 of the endless stream of training crops.
+
+    Sample n belongs to epoch n // len(source), whose order is a permutation drawn from (seed, epoch); its crop, its
+    flips and its exposure are drawn from (seed, n); batch k holds the samples from k * batch_size on. So a run that
+    goes on sees what it would have seen, the order of the images does not depend on the batch size, and nothing
+    depends on the number of workers.
+
+    Yields:
+        Low and normal, uint8 (N, 3, crop, crop), in channels_last memory format.
+    """
+    batches = (range(k * batch_size, (k + 1) * batch_size) for k in range(first_batch, last_batch))
+    loader = DataLoader(
+        _Samples(source, crop, seed),
+        batch_sampler=batches,  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=_leave_interrupts_alone,
+        generator=torch.Generator(),  # else the loader draws from torch's own, which the training uses
+    )
+    return iter(loader)
+
+
+class _Samples(Dataset[tuple[np.ndarray, np.ndarray]]):
+    def __init__(self, source: PairSource, crop: int, seed: int) -> None:
+        self.source = source
+        self.crop = crop
+        self.seed = seed
+
+    def __getitem__(self, sample: int) -> tuple[np.ndarray, np.ndarray]:
+        epoch, position = divmod(sample, len(self.source))
+        index = _order(len(self.source), self.seed, epoch)[position]
+        return self.source.crop(int(index), self.crop, np.random.default_rng([self.seed, sample]))
+
+
+@functools.lru_cache(maxsize=4)
+def _order(length: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch, 1]).permutation(length)  # the 1 parts it from sample n = epoch
+
+
+def _collate(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
+    low, normal = (torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2) for side in zip(*samples, strict=True))
+    return low, normal
+
+
+def _leave_interrupts_alone(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process, which ends its workers

@@ -1,0 +1,31 @@
+"""Folders that a command writes: whole, or not at all."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from enhance.data.images import contents
+from enhance.errors import DataError
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out` when the block ends, and goes away when it raises.
+
+    Raises:
+        DataError: `out` is there and not an empty folder, or cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: a file, where a new folder should go; give another OUT")
+    if out.is_dir() and any(out.iterdir()):
+        raise DataError(f"{out}: not empty (found {contents(out)}); give a new folder as OUT")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+            folder = Path(temporary) / out.name  # the temporary folder itself is private to its owner
+            folder.mkdir()
+            yield folder
+            folder.rename(out)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error})") from error

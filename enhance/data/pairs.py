@@ -1,0 +1,88 @@
+"""Pairs of a low-light and a normal-light image: real ones, and photographs through the dim-light camera."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from enhance.data.cache import OpenedImage
+from enhance.data.camera import darken
+from enhance.data.images import to_tensor
+from enhance.settings import CameraSettings
+
+
+class PairSource(Protocol):
+    """A set of pairs, for training on crops and for scoring whole images."""
+
+    names: list[str]
+
+    def __len__(self) -> int: ...
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor]:
+        """Low and normal, float32 (3, H, W) in [0, 1]; the same at every call."""
+        ...
+
+    def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Low and normal, uint8 (size, size, 3): cropped, mirrored and turned at random, both in the same way."""
+        ...
+
+
+class RealPairs:
+    """Pairs that were photographed."""
+
+    def __init__(self, names: list[str], low: Sequence[OpenedImage], normal: Sequence[OpenedImage]) -> None:
+        self.names = names
+        self._low = low
+        self._normal = normal
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor]:
+        return to_tensor(self._low[index].pixels()), to_tensor(self._normal[index].pixels())
+
+    def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        low, normal = random_crop((self._low[index].pixels(), self._normal[index].pixels()), size, rng)
+        return low, normal
+
+
+class CameraPairs:
+    """Normal photographs, and what the dim-light camera makes of them.
+
+    `crop` takes a new exposure at every call. That of `whole` is fixed by the camera's seed and the photograph's name.
+    """
+
+    def __init__(self, names: list[str], normal: Sequence[OpenedImage], camera: CameraSettings) -> None:
+        self.names = names
+        self._normal = normal
+        self._camera = camera
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor]:
+        normal = self._normal[index].pixels()
+        rng = np.random.default_rng([self._camera.seed, zlib.crc32(self.names[index].encode())])
+        return to_tensor(darken(normal, self._camera, rng)), to_tensor(normal)
+
+    def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        (normal,) = random_crop((self._normal[index].pixels(),), size, rng)
+        return darken(normal, self._camera, rng), normal
+
+
+def random_crop(images: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """The same square of each image, mirrored or not and turned by a random number of quarter turns.
+
+    Args:
+        images: (H, W, 3) each, of one size, at least `size` in height and width.
+
+    Returns:
+        (size, size, 3) each, views of the images.
+    """
+    height, width = images[0].shape[:2]
+    top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
+    step = 1 - 2 * int(rng.integers(2))
+    turns = int(rng.integers(4))
+    return [np.rot90(image[top : top + size, left : left + size][:, ::step], turns) for image in images]

@@ -1,0 +1,36 @@
+"""What a user can mend, told in one or two lines; and how the commands end on it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """A mistake that the user can mend. The message names the file, key or value, and the cure."""
+
+
+class SettingsError(UserError):
+    """A setting that is unknown, of the wrong type, or out of range."""
+
+
+class DataError(UserError):
+    """A folder or an image that cannot be used."""
+
+
+class CheckpointError(UserError):
+    """A file that is no checkpoint of this project, or one of another model."""
+
+
+@contextmanager
+def told_to_the_user() -> Iterator[None]:
+    """End the process with exit code 2 and the message alone on a `UserError`; anything else keeps its traceback.
+
+    Example:
+        >>> with told_to_the_user():
+        ...     main()
+    """
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error

@@ -1,0 +1,78 @@
+"""Which pairs a checkpoint is scored on, and whether it was trained on them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from enhance.data.loader import open_test, open_training
+from enhance.data.pairs import PairSource
+from enhance.data.scenes import SAME_SCENE, perceptual_hash
+from enhance.errors import DataError
+from enhance.settings import DataSettings, Settings
+
+
+@dataclass
+class Choice:
+    """The pairs to score."""
+
+    data: str  # name of the data set
+    split: str  # "test" or "validation"
+    source: PairSource
+    training: PairSource | None  # the run's training pairs, where they were needed and are at hand
+    warnings: list[str] = field(default_factory=list)
+
+
+def choose_pairs(run: Settings, data: DataSettings | None) -> Choice:
+    """The test part of `data` where it has one, else its validation part; of the run's own data where it is None.
+
+    Training pairs are never scored in silence: a warning counts the pairs of `data` that show a scene of the run's
+    training images, wherever and under whatever name they lie.
+
+    Raises:
+        DataError: the data set cannot be used; where it is the run's own, says how to name another place.
+    """
+    if data is None:
+        return _own(run)
+    test = open_test(data)
+    source = test if test is not None else open_training(data)[1]
+    choice = Choice(data.name, "validation" if test is None else "test", source, None)
+    try:
+        choice.training, _ = open_training(run.data)
+    except DataError:
+        choice.warnings.append(
+            f"the run's training images ({run.data.name}, {run.data.root}) are not here, so nothing shows whether "
+            "it was trained on some of these"
+        )
+        return choice
+    count = _count_shared(source, choice.training)
+    if count:
+        choice.warnings.append(
+            f"the run was trained on the scenes of {count} of these {len(source)} images, by perceptual hash: "
+            "the scores flatter it"
+        )
+    return choice
+
+
+def _own(run: Settings) -> Choice:
+    try:
+        test = open_test(run.data)
+        if test is not None and run.validation.recalibrate:
+            return Choice(run.data.name, "test", test, None)
+        training, validation = open_training(run.data)
+    except DataError as error:
+        raise DataError(f"{error}\nthe run's own data; where it was moved, give data=... data.root=...") from error
+    if test is not None:
+        return Choice(run.data.name, "test", test, training)
+    return Choice(run.data.name, "validation", validation, training)
+
+
+def _count_shared(source: PairSource, training: PairSource) -> int:
+    """How many bright images of `source` show a scene of the training images, by perceptual hash."""
+    known = np.stack([_scene(training, index) for index in range(len(training))])
+    differing = [np.count_nonzero(known != _scene(source, index), axis=1) for index in range(len(source))]
+    return sum(bits.min() <= SAME_SCENE for bits in differing)
+
+
+def _scene(source: PairSource, index: int) -> np.ndarray:
+    normal = source.whole(index)[1]
+    return perceptual_hash((normal * 255).round().byte().permute(1, 2, 0).numpy())

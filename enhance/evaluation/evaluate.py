@@ -1,0 +1,84 @@
+"""Scores of a model on whole images, one at a time: validation in training and `evaluate.py` use it alike."""
+
+import dataclasses
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from enhance.data.pairs import PairSource
+from enhance.errors import DataError
+from enhance.evaluation.metrics import match_mean, psnr, ssim
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """The scores of one image; PSNR in dB, infinite where the two images are identical."""
+
+    name: str
+    psnr: float
+    ssim: float
+    psnr_gt_mean: float  # of the output scaled to the reference's brightness, see `metrics.match_mean`
+    ssim_gt_mean: float
+    psnr_input: float  # of the dark input itself
+    ssim_input: float
+    seconds: float  # of the model alone, without reading and scoring
+
+
+SCORES = tuple(field.name for field in dataclasses.fields(ImageScore) if field.name != "name")
+
+
+@torch.inference_mode()
+def score(model: nn.Module, source: PairSource, device: torch.device) -> list[ImageScore]:
+    """Score a model in evaluation mode on each whole pair of `source` alone, in the source's order.
+
+    Raises:
+        DataError: an image that is too small to score; names it.
+    """
+    assert not model.training
+    scores: list[ImageScore] = []
+    for index, name in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=None)):
+        low, normal = (image[None].to(device) for image in source.whole(index))
+        if index == 0:
+            model(low)  # warm-up: the first call also pays for set-up and memory
+        output, seconds = _timed(model, low)
+        try:
+            scores.append(_score_image(name, low, output, normal, seconds))
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from error
+    return scores
+
+
+def mean_score(scores: list[ImageScore]) -> dict[str, float]:
+    """The mean over the images of every field of `ImageScore` but the name."""
+    return {field: statistics.fmean(getattr(image, field) for image in scores) for field in SCORES}
+
+
+def _timed(model: nn.Module, low: Tensor) -> tuple[Tensor, float]:
+    _wait_for(low.device)
+    start = time.perf_counter()
+    output = model(low)
+    _wait_for(low.device)
+    return output, time.perf_counter() - start
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _score_image(name: str, low: Tensor, output: Tensor, normal: Tensor, seconds: float) -> ImageScore:
+    matched = match_mean(output, normal)
+    return ImageScore(
+        name=name,
+        psnr=psnr(output, normal).item(),
+        ssim=ssim(output, normal).item(),
+        psnr_gt_mean=psnr(matched, normal).item(),
+        ssim_gt_mean=ssim(matched, normal).item(),
+        psnr_input=psnr(low, normal).item(),
+        ssim_input=ssim(low, normal).item(),
+        seconds=seconds,
+    )

@@ -1,0 +1,164 @@
+"""The report of an evaluation: a table for the terminal, and the files report.json, report.csv and report.md."""
+
+import csv
+import dataclasses
+import json
+import math
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from enhance.errors import SettingsError
+from enhance.evaluation.evaluate import SCORES, ImageScore, mean_score
+
+GT_MEAN = "GT-mean: the output is first scaled to the reference's mean brightness, which no user has."
+STATISTICS = "batch norm: running statistics as training left them; recalibrated over whole training images."
+
+
+@dataclass
+class StatisticsScore:
+    """The scores under one choice of the batch norms' statistics."""
+
+    statistics: str  # what they are taken over, in words
+    scores: list[ImageScore] | None  # None: could not be had, see `note`
+    in_checkpoint: bool = False  # what the checkpoint holds, and photographs are enhanced with
+    note: str = ""
+
+
+@dataclass
+class Evaluation:
+    """What was scored, and how it came out."""
+
+    checkpoint: str
+    step: int
+    model: str
+    norm: str
+    data: str
+    split: str  # "test" or "validation"
+    device: str
+    images: int
+    scores: list[ImageScore] = field(default_factory=list)
+    statistics: list[StatisticsScore] = field(default_factory=list)  # batch norms with running statistics only
+    warnings: list[str] = field(default_factory=list)
+
+    def title(self) -> str:
+        """One line: which checkpoint, which data, which split, how many images."""
+        return (
+            f"{self.checkpoint} ({self.model}, norm={self.norm}, step {self.step}) "
+            f"on {self.data}, {self.split}: {self.images} image{'s' * (self.images != 1)}"
+        )
+
+
+def default_folder(checkpoint: Path, evaluation: Evaluation) -> Path:
+    """`evaluation-<data>-<split>` in the run folder; beside the file where it lies in none."""
+    home = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+    return home / f"evaluation-{evaluation.data}-{evaluation.split}"
+
+
+def make_folder(folder: Path) -> Path:
+    """Make the report's folder before the work that goes into it.
+
+    Raises:
+        SettingsError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SettingsError(f"{folder}: cannot be written ({error.strerror}); give out=FOLDER") from error
+    return folder
+
+
+def write(evaluation: Evaluation, folder: Path) -> None:
+    """Write report.json, report.csv and report.md into `folder`, which exists."""
+    (folder / "report.json").write_text(json.dumps(as_dict(evaluation), indent=2, allow_nan=False) + "\n")
+    (folder / "report.md").write_text(markdown(evaluation))
+    with (folder / "report.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("name", *SCORES))
+        writer.writerows(dataclasses.astuple(image) for image in evaluation.scores)
+
+
+def as_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """The report as JSON values. The PSNR of identical images is infinite, for which JSON has no number: null."""
+    values = dataclasses.asdict(evaluation) | {"torch": torch.__version__, "gt_mean": GT_MEAN}
+    values["mean"] = mean_score(evaluation.scores)
+    for entry, choice in zip(values["statistics"], evaluation.statistics, strict=True):
+        del entry["scores"]
+        entry["mean"] = mean_score(choice.scores) if choice.scores else None
+    return _null_for_infinite(values)
+
+
+def terminal_table(evaluation: Evaluation) -> str:
+    """The table that `evaluate.py` prints: every image, then the means."""
+    images = [_numbers(image.name, dataclasses.asdict(image)) for image in evaluation.scores]
+    means = _mean_rows(evaluation)
+    width = max(len(row[0]) for row in images + means)
+    lines = [
+        " " * width + f"{'plain':>19}{'with GT-mean':>19}{'dark input':>19}",
+        _aligned(["image", *["PSNR", "SSIM"] * 3], width),
+        *(_aligned(row, width) for row in images),
+        "",
+        *(_aligned(row, width) for row in means),
+        "",
+        *_remarks(evaluation),
+    ]
+    return "\n".join(lines)
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """The report as Markdown: the means, then every image."""
+    columns = ["PSNR (dB)", "SSIM", "GT-mean PSNR (dB)", "GT-mean SSIM", "dark input PSNR (dB)", "dark input SSIM"]
+    rule = ["---", *["---:"] * len(columns)]
+    images = [_numbers(image.name, dataclasses.asdict(image)) for image in evaluation.scores]
+    means = "\n".join(_piped(row) for row in [["", *columns], rule, *_mean_rows(evaluation)])
+    each = "\n".join(_piped(row) for row in [["image", *columns], rule, *images])
+    remarks = "\n".join(f"- {remark}" for remark in _remarks(evaluation))
+    return f"# Evaluation\n\n{evaluation.title()}\n\n{means}\n\n{remarks}\n\n## Each image\n\n{each}\n"
+
+
+def _mean_rows(evaluation: Evaluation) -> list[list[str]]:
+    rows = [_numbers(f"mean of {len(evaluation.scores)}", mean_score(evaluation.scores))]
+    for choice in evaluation.statistics:
+        label = f"  {choice.statistics}{' (as saved)' if choice.in_checkpoint else ''}"
+        values = _numbers(label, mean_score(choice.scores)) if choice.scores else [label, *["-"] * 4]
+        rows.append([*values[:5], "", ""])  # the dark input stays the same
+    return rows
+
+
+def _remarks(evaluation: Evaluation) -> list[str]:
+    seconds = mean_score(evaluation.scores)["seconds"]
+    remarks = [f"warning: {warning}" for warning in evaluation.warnings]
+    remarks += [GT_MEAN, f"{seconds:.3f} s per image on {evaluation.device}, the model alone."]
+    if evaluation.statistics:
+        remarks.append(STATISTICS)
+    remarks += [f"{choice.statistics}: {choice.note}" for choice in evaluation.statistics if choice.note]
+    return remarks
+
+
+def _numbers(label: str, score: dict[str, Any]) -> list[str]:
+    row = [label]
+    for kind in ("", "_gt_mean", "_input"):
+        row += [f"{score['psnr' + kind]:.2f}", f"{score['ssim' + kind]:.4f}"]
+    return row
+
+
+def _aligned(row: list[str], width: int) -> str:
+    return (f"{row[0]:{width}}" + "".join(f"{cell:>{10 - index % 2}}" for index, cell in enumerate(row[1:]))).rstrip()
+
+
+def _piped(row: list[str]) -> str:
+    cells = (cell.strip().replace("|", "\\|") for cell in row)
+    return f"| {' | '.join(cells)} |"
+
+
+def _null_for_infinite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _null_for_infinite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_null_for_infinite(item) for item in value]
+    return None if isinstance(value, float) and math.isinf(value) else value

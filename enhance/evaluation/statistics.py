@@ -1,0 +1,94 @@
+"""What the batch norms' statistics are worth: the same weights scored under three choices of them."""
+
+import copy
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from enhance.checkpoint import Checkpoint
+from enhance.data.pairs import PairSource
+from enhance.evaluation.evaluate import ImageScore, score
+from enhance.evaluation.report import StatisticsScore
+from enhance.models.unet import UNet
+from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate
+
+RUNNING = "running statistics"  # as training left them
+RECALIBRATED = "recalibrated"  # over whole training images
+OWN = "each image's own"
+
+
+def compare_statistics(
+    model: UNet,
+    checkpoint: Checkpoint,
+    scores: list[ImageScore],
+    source: PairSource,
+    training: PairSource | None,
+    device: torch.device,
+) -> list[StatisticsScore]:
+    """Score with the running statistics, with recalibrated ones, and with each image's own.
+
+    Args:
+        model: the checkpoint's, in evaluation mode; left as it is.
+        scores: of the model with the checkpoint's statistics, on `source`.
+        training: the run's training pairs, to recalibrate on where the checkpoint is not recalibrated; None where
+            they are not at hand.
+
+    Returns:
+        Empty for a model without batch norms that keep running statistics.
+    """
+    if not batch_norms(model):
+        return []
+    with own_statistics(model):
+        own = StatisticsScore(OWN, score(model, source, device))
+    if checkpoint.settings.validation.recalibrate:
+        raw = copy.deepcopy(model)
+        raw.load_state_dict(checkpoint.running_statistics, strict=False)
+        running = StatisticsScore(RUNNING, score(raw, source, device))
+        return [running, StatisticsScore(RECALIBRATED, scores, in_checkpoint=True), own]
+    running = StatisticsScore(RUNNING, scores, in_checkpoint=True)
+    if training is None:
+        note = "not to be had, for the run's training images are not here"
+        return [running, StatisticsScore(RECALIBRATED, None, note=note), own]
+    fresh = copy.deepcopy(model)
+    recalibrate_on_pairs(fresh, training, checkpoint.settings.validation.recalibrate_images, device)
+    return [running, StatisticsScore(RECALIBRATED, score(fresh, source, device)), own]
+
+
+def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, device: torch.device) -> int:
+    """Recalibrate the batch norms on the dark images of `count` whole training pairs, spread over all of them.
+
+    The images go in batches. One at a time, each would be standardized by its own statistics, and the deeper layers
+    would be calibrated for inputs that they never get once all images share the pooled statistics.
+
+    Returns:
+        Number of images seen: at most `count`.
+    """
+    count = min(count, len(training))
+    images = (_trimmed(training.whole(index * len(training) // count)[0]) for index in range(count))
+    return recalibrate(model, (batch.to(device) for batch in _batches(images)))
+
+
+BATCH = 8  # images; 32 give the same score
+LARGEST_SIDE = 1024  # pixels: keeps a batch of photographs within the memory of a small card
+
+
+def _trimmed(image: Tensor, height: int = LARGEST_SIDE, width: int = LARGEST_SIDE) -> Tensor:
+    """The middle of (3, H, W), at most `height` times `width`."""
+    top, left = max(0, image.shape[1] - height) // 2, max(0, image.shape[2] - width) // 2
+    return image[:, top : top + height, left : left + width]
+
+
+def _batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Batches of images of one size; those that are left over are trimmed to the smallest of their batch."""
+    waiting: dict[torch.Size, list[Tensor]] = {}
+    for image in images:
+        same = waiting.setdefault(image.shape, [])
+        same.append(image)
+        if len(same) == BATCH:
+            yield torch.stack(waiting.pop(image.shape))
+    left = [image for shape in sorted(waiting) for image in waiting[shape]]
+    for start in range(0, len(left), BATCH):
+        batch = left[start : start + BATCH]
+        height, width = (min(image.shape[axis] for image in batch) for axis in (1, 2))
+        yield torch.stack([_trimmed(image, height, width) for image in batch])

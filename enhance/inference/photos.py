@@ -1,0 +1,62 @@
+"""Enhance photographs on disk: one, or a folder of them."""
+
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from enhance.data.images import list_images, read_image, shortened, to_tensor, write_image
+from enhance.errors import DataError, SettingsError
+from enhance.inference.enhancer import Enhancer
+
+
+def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
+    """Each photograph with the file that its result goes to; names are kept.
+
+    Args:
+        photos: one photograph, or a folder of them.
+        out: a folder; for one photograph also a file name.
+
+    Raises:
+        DataError: no photographs, or a result would replace a photograph itself.
+        SettingsError: results exist and `overwrite` is off, or `out` is a file where a folder is needed.
+    """
+    if not photos.exists():
+        raise DataError(f"{photos}: no such photograph or folder")
+    if photos.is_file():
+        named = out.suffix.lower() in Image.registered_extensions() and not out.is_dir()
+        pairs = [(photos, out if named else out / photos.name)]
+    else:
+        pairs = [(path, out / path.relative_to(photos)) for path in list_images(photos)]
+    folders = {target.parent for _, target in pairs}
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError(f"{folder}: a file, where the results need a folder; give another OUT")
+    for photo, target in pairs:
+        if target.exists() and target.samefile(photo):
+            raise DataError(f"{target}: the result would replace the photograph itself; give another OUT")
+    existing = [str(target) for _, target in pairs if target.exists()]
+    if existing and not overwrite:
+        raise SettingsError(f"{shortened(existing)}: already there; give another OUT, or --overwrite")
+    return pairs
+
+
+def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]]) -> list[str]:
+    """Enhance each photograph into its target file; returns why those that failed did, and goes on with the rest.
+
+    Raises:
+        SettingsError: a target cannot be written.
+    """
+    failures = []
+    for photo, target in tqdm(pairs, "enhancing", unit="photo", disable=None):
+        try:
+            image = to_tensor(read_image(photo))
+        except DataError as error:
+            failures.append(str(error))
+            continue
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_image(target, enhancer.enhance(image))
+        except OSError as error:
+            raise SettingsError(f"{target}: cannot be written ({error.strerror}); give another OUT") from error
+    return failures

@@ -1,0 +1,64 @@
+"""The pieces that the U-Net is built from. The norm is passed in, never chosen here."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+NormFactory = Callable[[int], nn.Module]  # number of channels -> layer
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+    "elu": lambda: nn.ELU(inplace=True),
+    "gelu": nn.GELU,
+    "silu": lambda: nn.SiLU(inplace=True),
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+
+
+class ConvNormAct(nn.Sequential):
+    """3x3 convolution, norm, activation: (N, C_in, H, W) -> (N, C_out, H / stride, W / stride).
+
+    The convolution has a bias only where no norm follows: a norm over whole channels takes it away again.
+    """
+
+    def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str, stride: int = 1) -> None:
+        layer = norm(c_out)
+        bias = isinstance(layer, nn.Identity)
+        super().__init__(
+            nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=bias), layer, ACTIVATIONS[activation]()
+        )
+
+
+class DoubleConv(nn.Sequential):
+    """Conv-norm-act twice: (N, C_in, H, W) -> (N, C_out, H, W)."""
+
+    def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str) -> None:
+        super().__init__(ConvNormAct(c_in, c_out, norm, activation), ConvNormAct(c_out, c_out, norm, activation))
+
+
+class Down(nn.Sequential):
+    """Half the resolution, then conv-norm-act twice: (N, C_in, H, W) -> (N, C_out, H / 2, W / 2)."""
+
+    def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str, down: str) -> None:
+        first = nn.MaxPool2d(2) if down == "max_pool" else ConvNormAct(c_in, c_in, norm, activation, stride=2)
+        super().__init__(first, DoubleConv(c_in, c_out, norm, activation))
+
+
+class Up(nn.Module):
+    """Twice the resolution, joined with the skip of that resolution, then conv-norm-act twice.
+
+    (N, C_in, H, W) and the skip (N, C_out, 2 H, 2 W) -> (N, C_out, 2 H, 2 W). A 1x1 convolution halves the
+    channels before the bilinear interpolation: the two commute, and this order costs a quarter.
+    """
+
+    def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(c_in, c_out, 1)
+        self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.convs = DoubleConv(2 * c_out, c_out, norm, activation)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.convs(torch.cat((skip, self.up(self.reduce(x))), dim=1))

@@ -1,0 +1,121 @@
+"""The U-Net (Ronneberger et al. 2015) that enhances: low-light photograph in, normal-light photograph out."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from enhance.models.blocks import ACTIVATIONS, DoubleConv, Down, NormFactory, Up
+from enhance.norm.registry import build_norm
+from enhance.settings import ModelSettings, NormSettings
+
+
+class UNet(nn.Module):
+    """Residual U-Net at reduced resolution: (N, 3, H, W) in [0, 1] -> (N, 3, H, W), not clamped; H, W >= 16.
+
+    Pixel-unshuffle (Shi et al. 2016) moves a square of pixels into channels, so that the convolutions work at
+    1/unshuffle of the resolution. Entry and output convolution carry no norm: it would take away the image's own
+    brightness. Sides that the network cannot halve are reflect-padded inside, and the result is cropped.
+
+    Args:
+        norm: number of channels -> normalization layer.
+        width: channels of the first level; each level down doubles them.
+        depth: number of levels below the first.
+        unshuffle: pixel-unshuffle factor at the entry.
+        activation: a name of `enhance.models.blocks.ACTIVATIONS`.
+        down: "max_pool" or "strided" (a convolution of stride 2).
+    """
+
+    def __init__(
+        self,
+        norm: NormFactory,
+        width: int = 32,
+        depth: int = 3,
+        unshuffle: int = 2,
+        activation: str = "leaky_relu",
+        down: str = "max_pool",
+    ) -> None:
+        super().__init__()
+        # Drawn before any layer: a layer draws first weights of its own, and how many depends on the norm.
+        seed = int(torch.randint(2**31, (), device="cpu"))
+        self.multiple = unshuffle * 2**depth
+        channels = [width * 2**level for level in range(depth + 1)]
+        self.unshuffle = nn.PixelUnshuffle(unshuffle)
+        self.entry = nn.Sequential(nn.Conv2d(3 * unshuffle**2, width, 3, padding=1), ACTIVATIONS[activation]())
+        self.first = DoubleConv(width, width, norm, activation)
+        self.downs = nn.ModuleList(
+            Down(above, below, norm, activation, down) for above, below in itertools.pairwise(channels)
+        )
+        self.ups = nn.ModuleList(
+            Up(below, above, norm, activation) for below, above in itertools.pairwise(reversed(channels))
+        )
+        self.output = nn.Conv2d(width, 3 * unshuffle**2, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(unshuffle)
+        self.initialize(seed)
+
+    def initialize(self, seed: int) -> None:
+        """Draw the weights (He et al. 2015); the output convolution starts at zero, so that the U-Net starts as the
+        identity. Biases draw nothing: the same seed gives the same convolutions under every norm.
+
+        Drawn on the CPU, before the model moves, so that every device starts alike."""
+        generator = torch.Generator().manual_seed(seed)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu", generator=generator)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.zeros_(self.output.weight)
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        bottom, right = -height % self.multiple, -width % self.multiple
+        # Both sides of an axis share its padding: reflection cannot be wider than the image.
+        sides = (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2)
+        padded = F.pad(image, sides, mode="reflect")
+        enhanced = padded + self.residual(padded)
+        return enhanced[..., sides[2] : sides[2] + height, sides[0] : sides[0] + width]
+
+    def residual(self, image: Tensor) -> Tensor:
+        """What is added to the image: (N, 3, H, W) -> (N, 3, H, W); H and W are multiples of `self.multiple`."""
+        x = self.first(self.entry(self.unshuffle(image)))
+        skips = []
+        for down in self.downs:
+            skips.append(x)
+            x = down(x)
+        for up in self.ups:
+            x = up(x, skips.pop())
+        return self.shuffle(self.output(x))
+
+
+def build_unet(model: ModelSettings, norm: NormSettings) -> UNet:
+    """The U-Net that the settings describe, in training mode, on the CPU.
+
+    Raises:
+        SettingsError: an unknown norm, or an option that it lacks.
+    """
+    return UNet(
+        lambda num_channels: build_norm(norm.name, num_channels, **norm.options()),
+        width=model.width,
+        depth=model.depth,
+        unshuffle=model.unshuffle,
+        activation=model.activation,
+        down=model.down,
+    )
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of learned values."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_gflops(model: nn.Module, height: int = 256, width: int = 256) -> float:
+    """10^9 floating-point operations (a multiply-add is two) of one image of that size, by torch's own counter."""
+    parameter = next(model.parameters())
+    image = torch.zeros(1, 3, height, width, device=parameter.device, dtype=parameter.dtype)
+    was_training = model.training
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model.eval()(image)
+    model.train(was_training)
+    return counter.get_total_flops() / 1e9

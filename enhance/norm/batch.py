@@ -1,0 +1,94 @@
+"""Batch normalization (Ioffe and Szegedy 2015, "Batch Normalization", arXiv 1502.03167, algorithms 1 and 2)."""
+
+import torch
+from torch import Tensor, nn
+
+from enhance.errors import UserError
+from enhance.norm.functional import BATCH, normalize, scale_and_shift
+
+
+class BatchNorm(nn.Module):
+    """Standardize each channel over the batch and all positions; in evaluation mode, by the running statistics.
+
+    Parameters, buffers and their meaning are those of `torch.nn.BatchNorm2d`, so that a state_dict loads either way;
+    one class serves (N, C), (N, C, L), (N, C, H, W) and (N, C, D, H, W).
+
+    `momentum` is the share of the new batch: running = (1 - momentum) * running + momentum * batch. Texts that put
+    the momentum on the old value ("momentum 0.9") mean `momentum=0.1` here. The running variance takes the unbiased
+    batch variance (divided by n - 1), as torch's does, while the batch itself is standardized by the biased one (by
+    n); texts that keep the biased one arrive at (n - 1) / n of this layer's `running_var`.
+
+    Args:
+        num_features: number of channels C.
+        eps: added to the variance.
+        momentum: share of the new batch in the running statistics; None averages all batches with equal weight.
+        affine: learn `weight` and `bias` per channel.
+        track_running_stats: keep running statistics; without them evaluation uses each batch's own.
+
+    Example:
+        >>> BatchNorm(8)(torch.rand(4, 8, 16, 16)).shape
+        torch.Size([4, 8, 16, 16])
+    """
+
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
+        self.register_buffer("running_mean", torch.zeros(num_features) if track_running_stats else None)
+        self.register_buffer("running_var", torch.ones(num_features) if track_running_stats else None)
+        self.register_buffer("num_batches_tracked", torch.tensor(0) if track_running_stats else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *) -> the same shape, type and memory format.
+
+        Raises:
+            UserError: in training mode, a channel has fewer than two values: no variance can be taken of it.
+            ValueError: the input has no channel axis, or another number of channels.
+        """
+        if x.dim() < 2 or x.shape[1] != self.num_features:
+            raise ValueError(f"{self}: input (N, {self.num_features}, ...) expected, got {tuple(x.shape)}")
+        if not self.training and self.running_mean is not None and self.running_var is not None:
+            return scale_and_shift(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps)
+        count = x.numel() // self.num_features
+        if self.training and count < 2:
+            raise UserError(
+                f"batch norm of {self.num_features} channels sees {count} value per channel, input {tuple(x.shape)}: "
+                "raise batch_size or data.crop, lower model.depth, or choose another norm (norm=gn)"
+            )
+        y, mean, variance = normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)
+        if self.training and self.running_mean is not None:
+            self._track(mean.flatten(), variance.flatten() * (count / (count - 1)))
+        return y
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, unbiased_variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        for running, batch in ((self.running_mean, mean), (self.running_var, unbiased_variance)):
+            batch = batch.to(running.dtype)
+            if self.momentum is None:
+                running.lerp_(batch, (1.0 / self.num_batches_tracked).to(running.dtype))
+            else:
+                running.lerp_(batch, self.momentum)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.weight is not None}, "
+            f"track_running_stats={self.running_mean is not None}"
+        )

@@ -1,0 +1,45 @@
+"""Instance normalization (Ulyanov et al. 2016, arXiv 1607.08022)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from enhance.errors import UserError
+from enhance.norm.functional import PLANES, normalize
+
+
+class InstanceNorm(nn.Module):
+    """Standardize each channel of each image over its positions: (N, C, *) -> the same shape. No running statistics.
+
+    Args:
+        num_features: number of channels C.
+        eps: added to the variance.
+        affine: learn `weight` and `bias` per channel.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, *) -> the same shape, type and memory format.
+
+        Raises:
+            UserError: in training mode, a channel of an image has one value: its output would always be the bias.
+            ValueError: the input has no channel axis, or another number of channels.
+        """
+        if x.dim() < 2 or x.shape[1] != self.num_features:
+            raise ValueError(f"{self}: input (N, {self.num_features}, ...) expected, got {tuple(x.shape)}")
+        if self.training and math.prod(x.shape[2:]) < 2:
+            raise UserError(
+                f"instance norm of {self.num_features} channels sees 1 value per channel, input {tuple(x.shape)}: "
+                "raise data.crop, lower model.depth, or choose another norm (norm=gn)"
+            )
+        return normalize(x, self.weight, self.bias, self.num_features, PLANES, self.eps)[0]
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"

@@ -1,0 +1,104 @@
+"""Statistics of batch norms, taken again with frozen weights: precise-BN.
+
+Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm" (arXiv 2105.07576), section 3. Treats this project's batch
+norms and torch's alike.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
+
+from enhance.errors import UserError
+from enhance.norm.batch import BatchNorm
+from enhance.norm.statistics import Moments, channel_moments
+
+AnyBatchNorm = BatchNorm | TorchBatchNorm
+
+
+def batch_norms(model: nn.Module) -> dict[str, AnyBatchNorm]:
+    """The model's batch norms that keep running statistics, by module name."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, BatchNorm | TorchBatchNorm) and module.running_mean is not None
+    }
+
+
+def running_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of the buffers of the model's batch norms, by the names that its state_dict gives them."""
+    return {
+        f"{name}.{key}": buffer.detach().clone()
+        for name, layer in batch_norms(model).items()
+        for key, buffer in layer.named_buffers()
+    }
+
+
+@contextmanager
+def own_statistics(model: nn.Module) -> Iterator[None]:
+    """Within, batch norms in evaluation mode standardize each batch by its own statistics and remember nothing."""
+    layers = list(batch_norms(model).values())
+    kept = [(layer.running_mean, layer.running_var) for layer in layers]
+    try:
+        for layer in layers:
+            layer.running_mean = layer.running_var = None
+        yield
+    finally:
+        for layer, (mean, variance) in zip(layers, kept, strict=True):
+            layer.running_mean, layer.running_var = mean, variance
+
+
+@torch.no_grad()
+def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
+    """Set the running statistics of every batch norm to population statistics over `images`, weights unchanged.
+
+    Each batch of images passes through the model with its own statistics; what reaches a batch norm is pooled over
+    all batches, images and positions (count, mean and M2, in float64), so that images may differ in size and every
+    position weighs the same.
+
+    Args:
+        model: any mode; left in the mode it was in, modules one by one.
+        images: batches (N, 3, H, W) on the model's device.
+
+    Returns:
+        Number of images seen.
+
+    Raises:
+        UserError: the model has no batch norm with running statistics, or there are no images.
+    """
+    layers = batch_norms(model)
+    if not layers:
+        raise UserError("recalibration: the model has no batch norm with running statistics; use norm=bn")
+    pooled: dict[str, Moments] = {}
+
+    def pool(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
+        moments = channel_moments(inputs[0])
+        pooled[name] = pooled[name].merge(moments) if name in pooled else moments
+
+    modes = {module: module.training for module in model.modules()}
+    hooks = [layer.register_forward_pre_hook(partial(pool, name)) for name, layer in layers.items()]
+    seen = 0
+    try:
+        model.eval()
+        with own_statistics(model):
+            for batch in images:
+                model(batch)
+                seen += len(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, mode in modes.items():
+            module.training = mode
+    if not seen:
+        raise UserError("recalibration: no images were given")
+    for name, moments in pooled.items():
+        layer = layers[name]
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        layer.running_mean.copy_(moments.mean)
+        layer.running_var.copy_(moments.m2 / max(moments.count - 1, 1))
+    return seen

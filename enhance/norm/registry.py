@@ -1,0 +1,41 @@
+"""Name -> layer: the one place that the switch `norm=` reads."""
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from enhance.errors import SettingsError
+from enhance.norm.batch import BatchNorm
+from enhance.norm.group import GroupNorm
+from enhance.norm.instance import InstanceNorm
+from enhance.norm.layer import LayerNorm2d
+
+NORMS: dict[str, type[nn.Module]] = {
+    "bn": BatchNorm,
+    "in": InstanceNorm,
+    "gn": GroupNorm,
+    "ln": LayerNorm2d,
+    "none": nn.Identity,
+}
+
+
+def build_norm(name: str, num_channels: int, **options: Any) -> nn.Module:
+    """The layer called `name` for `num_channels` channels; `none` is the identity.
+
+    Raises:
+        SettingsError: an unknown name, or an option that the layer lacks; lists the choices.
+
+    Example:
+        >>> build_norm("gn", 32, num_groups=4)
+        GroupNorm(32, num_groups=4, eps=1e-05, affine=True)
+    """
+    if name not in NORMS:
+        raise SettingsError(f"norm={name} is unknown: choose one of {', '.join(NORMS)}")
+    layer = NORMS[name]
+    known = [] if layer is nn.Identity else list(inspect.signature(layer).parameters)[1:]
+    for option in options:
+        if option not in known:
+            choices = f"it has {', '.join(known)}" if known else "it has no options"
+            raise SettingsError(f"norm.{option} is no option of norm={name}: {choices}")
+    return nn.Identity() if layer is nn.Identity else layer(num_channels, **options)

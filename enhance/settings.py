@@ -1,0 +1,305 @@
+"""Typed settings: the YAML of `configs/` becomes these dataclasses once, and no dict travels further.
+
+With `enhance.command`, the only module that knows OmegaConf.
+"""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from enhance.errors import SettingsError
+
+T = TypeVar("T")
+
+
+@dataclass
+class CameraSettings:
+    """The dim-light camera of `enhance.data.camera`."""
+
+    exposure_min_ev: float = -6.0  # darkest exposure, in stops relative to the photograph
+    exposure_max_ev: float = -2.0  # brightest exposure, in stops relative to the photograph
+    white_balance_drift: float = 0.1  # standard deviation of the log gain of red and of blue
+    full_well_electrons: float = 20000.0  # electrons of a pixel that is white in the photograph
+    read_noise_electrons: float = 4.0  # standard deviation of the sensor's own noise, in electrons
+    seed: int = 0  # of validation: not the run's seed, so that runs with other seeds are scored on the same images
+
+
+@dataclass
+class DataSettings:
+    """Where the pairs come from and how they are cut."""
+
+    name: str = "demo"  # demo, photos, lol_v1, lol_v2_real, lol_v2_synthetic or pairs
+    root: str | None = None  # folder of the data set; of the training photographs for `photos`
+    val_root: str | None = None  # photos: folder of validation photographs; else a part of root is held out
+    low: str | None = None  # pairs: folder of the dark images, absolute or inside root
+    normal: str | None = None  # pairs: folder of the bright images, absolute or inside root
+    crop: int = 128  # side of a training crop, in pixels
+    validation_share: float = 0.1  # part of the training pairs held out, whole scenes at a time
+    cache_gib: float = 4.0  # decoded images kept in memory, in GiB; the rest is decoded when needed
+    workers: int = 0  # processes that prepare batches; 0 prepares them in the training process
+    camera: CameraSettings = field(default_factory=CameraSettings)  # demo and photos
+
+
+@dataclass
+class NormSettings:
+    """The switch `norm=`, and the options of the layer; an option that the layer lacks is None."""
+
+    name: str = "bn"  # a name of `enhance.norm.registry`
+    eps: float | None = None  # added to the variance
+    affine: bool | None = None  # learn a scale and a shift per channel
+    momentum: float | None = None  # bn: share of the new batch in the running statistics
+    track_running_stats: bool | None = None  # bn: keep running statistics for evaluation
+    num_groups: int | None = None  # gn: groups that the channels are parted into
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the layer: every field but `name` that the configuration sets."""
+        fields = dataclasses.asdict(self)
+        del fields["name"]
+        return {key: value for key, value in fields.items() if value is not None}
+
+
+@dataclass
+class ModelSettings:
+    """The U-Net of `enhance.models.unet`."""
+
+    name: str = "unet_tiny"
+    width: int = 16  # channels of the first level; each level down doubles them
+    depth: int = 3  # number of times the resolution is halved after the entry
+    unshuffle: int = 2  # pixel-unshuffle factor at the entry: 2 works at half resolution
+    activation: str = "leaky_relu"  # relu, leaky_relu, elu, gelu, silu, sigmoid or tanh
+    down: str = "max_pool"  # max_pool or strided
+
+
+@dataclass
+class ObjectiveSettings:
+    """Weights of the parts of the loss; a part of weight 0 is not computed."""
+
+    l1: float = 1.0  # mean absolute error
+    ssim: float = 0.2  # 1 - SSIM, window 11, sigma 1.5
+
+
+@dataclass
+class OptimizerSettings:
+    """AdamW (Loshchilov and Hutter 2019)."""
+
+    lr: float = 1e-3  # peak learning rate
+    weight_decay: float = 1e-4  # of weights with two or more dimensions; norms and biases have none
+    beta1: float = 0.9
+    beta2: float = 0.99
+    clip: float = 1.0  # largest norm of the gradient; 0 does not clip
+
+
+@dataclass
+class ScheduleSettings:
+    """Length of the run, and the learning rate over it: linear warm-up, then a cosine to the floor."""
+
+    steps: int | None = 2000  # optimizer steps; give this or epochs
+    epochs: float | None = None  # passes over the training images; give this or steps
+    warmup: float = 0.03  # part of the run in which the learning rate rises
+    floor: float = 0.01  # last learning rate, as a part of the peak
+
+
+@dataclass
+class ValidationSettings:
+    """Scores on whole held-out images during training."""
+
+    every: int = 500  # steps between two validations; one more comes after the last step
+    recalibrate: bool = True  # take the batch norms' statistics again over whole training images before
+    recalibrate_images: int = 64  # training images for that
+    strips: int = 4  # images shown in TensorBoard
+
+
+@dataclass
+class Settings:
+    """One training run."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    norm: NormSettings = field(default_factory=NormSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    batch_size: int = 8  # crops that go through the network at once
+    accumulate: int = 1  # batches whose gradients are averaged into one optimizer step
+    average_decay: float = 0.999  # moving average of the weights; 0 keeps none
+    seed: int = 0
+    device: str = "auto"  # auto, cpu, cuda or cuda:N
+    precision: str = "auto"  # auto (bf16 where the device is fast at it), fp32, bf16 or fp16
+    channels_last: bool = True  # memory format of images and convolutions
+    deterministic: bool = False  # only algorithms that repeat bit for bit, where CUDA has slower ones
+    threads: int | None = None  # CPU threads; None leaves torch's choice
+    runs: str = "runs"  # folder of all run folders
+    name: str | None = None  # run folder is <runs>/<date>-<name>; None makes one from norm, batch, model, data
+    resume: str | None = None  # a run folder: go on with it, with its own settings
+
+    def validate(self) -> None:
+        """Check ranges and choices that need no data and no model.
+
+        Raises:
+            SettingsError: names the key, its value and what it may be.
+        """
+        one_of("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
+        one_of("model.activation", self.model.activation, ACTIVATIONS)
+        one_of("model.down", self.model.down, ("max_pool", "strided"))
+        for key, smallest in _SMALLEST.items():
+            value = _get(self, key)
+            if value is not None and value < smallest:
+                raise SettingsError(f"{key}={value} is too small: it is at least {smallest}")
+        for key in _SHARES:
+            if not 0 <= _get(self, key) <= 1:
+                raise SettingsError(f"{key}={_get(self, key)} is out of range: it is a share, between 0 and 1")
+        if (self.schedule.steps is None) == (self.schedule.epochs is None):
+            raise SettingsError(
+                "schedule.steps and schedule.epochs: give one and set the other to null, "
+                "for example schedule.steps=null schedule.epochs=20"
+            )
+        camera = self.data.camera
+        if camera.exposure_min_ev > camera.exposure_max_ev:
+            raise SettingsError(
+                f"data.camera.exposure_min_ev={camera.exposure_min_ev} is above "
+                f"exposure_max_ev={camera.exposure_max_ev}: swap them"
+            )
+        if self.objective.l1 == 0 and self.objective.ssim == 0:
+            raise SettingsError("objective.l1 and objective.ssim are both 0: nothing to learn from; raise one")
+        multiple = self.model.unshuffle * 2**self.model.depth
+        if multiple > 32:
+            raise SettingsError(
+                f"model.unshuffle * 2**model.depth = {multiple}: at most 32, so that images of 16 px still pass; "
+                "lower model.depth or model.unshuffle"
+            )
+
+
+@dataclass
+class EvaluationSettings:
+    """One evaluation of a checkpoint."""
+
+    checkpoint: str | None = None  # a run folder (its best.pt) or a .pt file; None takes the newest of `runs`
+    data: DataSettings | None = None  # None takes the data of the run that wrote the checkpoint
+    runs: str = "runs"  # folder of all run folders
+    device: str = "auto"  # auto, cpu, cuda or cuda:N
+    out: str | None = None  # folder of the report; None makes evaluation-<data>-<split> in the run folder
+
+
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")
+_SMALLEST = {
+    "seed": 0,
+    "batch_size": 1,
+    "accumulate": 1,
+    "threads": 1,
+    "data.crop": 16,
+    "data.cache_gib": 0,
+    "data.workers": 0,
+    "data.camera.white_balance_drift": 0,
+    "data.camera.full_well_electrons": 1,
+    "data.camera.read_noise_electrons": 0,
+    "data.camera.seed": 0,
+    "model.width": 1,
+    "model.depth": 1,
+    "model.unshuffle": 1,
+    "norm.eps": 0,
+    "norm.num_groups": 1,
+    "objective.l1": 0,
+    "objective.ssim": 0,
+    "optimizer.lr": 0,
+    "optimizer.weight_decay": 0,
+    "optimizer.clip": 0,
+    "schedule.steps": 1,
+    "schedule.epochs": 0,
+    "validation.every": 1,
+    "validation.recalibrate_images": 1,
+    "validation.strips": 0,
+}
+_SHARES = (
+    "average_decay",
+    "data.validation_share",
+    "optimizer.beta1",
+    "optimizer.beta2",
+    "schedule.warmup",
+    "schedule.floor",
+)
+
+
+def _get(settings: Any, key: str) -> Any:
+    for part in key.split("."):
+        settings = getattr(settings, part)
+    return settings
+
+
+def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `SettingsError` with the choices, and the nearest of them, unless `value` is among them."""
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise SettingsError(f"{key}={value} is unknown: choose one of {', '.join(choices)}{meant}")
+
+
+def from_config(config: DictConfig) -> Settings:
+    """Turn the composed configuration into checked `Settings`.
+
+    Raises:
+        SettingsError: an unknown key, a value of the wrong type, or one out of range.
+    """
+    settings = _typed(Settings, config)
+    settings.validate()
+    return settings
+
+
+def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
+    """Turn the composed configuration of `evaluate.py` into checked settings.
+
+    Raises:
+        SettingsError: as `from_config`.
+    """
+    # A data set chooses a schedule, which is for training.
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "schedule"])
+    settings = _typed(EvaluationSettings, config)
+    if settings.data is not None:
+        Settings(data=settings.data).validate()
+    return settings
+
+
+def from_dict(values: dict[str, Any]) -> Settings:
+    """The inverse of `dataclasses.asdict`, for settings that a run or a checkpoint keeps.
+
+    Raises:
+        SettingsError: as `from_config`.
+    """
+    return from_config(OmegaConf.create(values))
+
+
+def to_yaml(settings: Settings) -> str:
+    """The settings as YAML text, ready to be read by `from_yaml`."""
+    return OmegaConf.to_yaml(OmegaConf.structured(settings))
+
+
+def from_yaml(text: str) -> Settings:
+    """Settings from the text of a run's `config.yaml`.
+
+    Raises:
+        SettingsError: as `from_config`.
+    """
+    config = OmegaConf.create(text)
+    assert isinstance(config, DictConfig)
+    return from_config(config)
+
+
+def _typed(kind: type[T], config: DictConfig) -> T:
+    try:
+        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), config))
+    except OmegaConfBaseException as error:
+        raise SettingsError(_in_one_line(error)) from error
+    assert isinstance(settings, kind)
+    return settings
+
+
+def _in_one_line(error: OmegaConfBaseException) -> str:
+    reason = str(error).splitlines()[0]
+    key = getattr(error, "full_key", None)
+    if isinstance(error, ConfigKeyError):
+        return f"{key} is no setting; --cfg job shows all keys"
+    return f"{key}: {reason}" if key else reason

@@ -1,0 +1,33 @@
+"""What can be wrong with settings and data together, found before the first step."""
+
+import torch
+
+from enhance.data.pairs import PairSource
+from enhance.errors import DataError
+from enhance.models.unet import build_unet
+from enhance.settings import Settings
+
+
+def check_batch(settings: Settings, train: PairSource) -> None:
+    """A batch has no image twice.
+
+    Raises:
+        DataError: it is larger than the data set.
+    """
+    if settings.batch_size > len(train):
+        raise DataError(
+            f"batch_size={settings.batch_size} is larger than the training set of {len(train)} images "
+            f"(data={settings.data.name}): lower batch_size or add images"
+        )
+
+
+def check_model(settings: Settings) -> None:
+    """Every layer accepts a training batch; on the meta device, where nothing is computed.
+
+    Raises:
+        UserError: from the layer, for example a batch norm that would see one value per channel.
+    """
+    with torch.device("meta"):
+        model = build_unet(settings.model, settings.norm)
+        side = settings.data.crop
+        model(torch.empty(settings.batch_size, 3, side, side))

@@ -1,0 +1,48 @@
+"""What is measured over the steps between two looks at the loss."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+class Meter:
+    """Sums of a few steps, read together so that the device is rarely waited for."""
+
+    def __init__(self) -> None:
+        self.grad_norm = torch.tensor(0.0)
+        self._restart()
+
+    def _restart(self) -> None:
+        self.began = time.perf_counter()
+        self.waited = 0.0
+        self.images = 0
+        self.batches = 0
+        self.sums: dict[str, Tensor] = {}
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts the time within as waiting for data."""
+        start = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - start
+
+    def add(self, images: int, parts: dict[str, Tensor]) -> None:
+        """Count one batch."""
+        self.images += images
+        self.batches += 1
+        self.sums = {name: self.sums.get(name, 0) + value for name, value in parts.items()}
+
+    def read(self) -> dict[str, float]:
+        """Means since the last reading."""
+        means = {f"train/{name}": value.item() / self.batches for name, value in self.sums.items()}
+        seconds = time.perf_counter() - self.began
+        values = means | {
+            "train/grad_norm": self.grad_norm.item(),
+            "system/images_per_second": self.images / seconds,
+            "system/data_wait": self.waited / seconds,
+        }
+        self._restart()
+        return values

@@ -1,0 +1,54 @@
+"""The progress of a run on the screen: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+
+class Progress:
+    """Shows step of total, loss, learning rate, images/s, share of waiting for data, PSNR and time left.
+
+    Args:
+        start, total: the first step of this process, and the steps of the run.
+        lines: how many plain lines the whole run prints where there is no terminal.
+    """
+
+    def __init__(self, start: int, total: int, lines: int = 40) -> None:
+        self.total = total
+        self.start = start
+        self.began = time.monotonic()
+        self.every = max(1, total // lines)
+        self.shown = start
+        self.psnr = ""
+        self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True) if sys.stderr.isatty() else None
+
+    def show(self, step: int, loss: float, lr: float, images_per_second: float, data_wait: float) -> None:
+        """Bring the display to `step`; `data_wait` is a share of the time, between 0 and 1."""
+        facts = f"loss {loss:.4f}, lr {lr:.1e}, {images_per_second:.0f} images/s, data {data_wait:.1%}{self.psnr}"
+        if self.bar is not None:
+            self.bar.set_postfix_str(facts, refresh=False)
+            self.bar.update(step - self.bar.n)
+        elif step - self.shown >= self.every or step == self.total:
+            self.shown = step
+            left = (time.monotonic() - self.began) / max(1, step - self.start) * (self.total - step)
+            print(f"step {step}/{self.total}: {facts}, {_clock(left)} left", flush=True)
+
+    def validated(self, line: str, last: float, best: float) -> None:
+        """Print the line of a validation, and show its PSNR from now on."""
+        self.psnr = f", PSNR {last:.2f} (best {best:.2f})"
+        self.say(line)
+
+    def say(self, line: str) -> None:
+        """Print a line without tearing the bar."""
+        tqdm.write(line) if self.bar is not None else print(line, flush=True)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

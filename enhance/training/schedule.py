@@ -1,0 +1,40 @@
+"""The optimizer, the length of a run, and the learning rate over it."""
+
+import math
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from enhance.settings import OptimizerSettings, ScheduleSettings
+
+
+def total_steps(schedule: ScheduleSettings, num_images: int, images_per_step: int) -> int:
+    """Optimizer steps of the run, from `steps` or from `epochs`; at least one."""
+    if schedule.steps is not None:
+        return schedule.steps
+    assert schedule.epochs is not None
+    return max(1, math.ceil(schedule.epochs * num_images / images_per_step))
+
+
+def learning_rate(optimizer: Optimizer, schedule: ScheduleSettings, steps: int) -> LambdaLR:
+    """Linear warm-up to the optimizer's learning rate, then a cosine (Loshchilov and Hutter 2017) to the floor."""
+    warmup = round(schedule.warmup * steps)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = (step - warmup) / max(1, steps - warmup)
+        return schedule.floor + (1 - schedule.floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+    return LambdaLR(optimizer, factor)
+
+
+def build_optimizer(model: nn.Module, optimizer: OptimizerSettings) -> AdamW:
+    """AdamW; vectors (norms and biases) do not decay."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": optimizer.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=optimizer.lr, betas=(optimizer.beta1, optimizer.beta2))

@@ -1,0 +1,156 @@
+"""What a run leaves behind while it goes on: its folder, metrics.jsonl and TensorBoard events."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from enhance import settings as settings_module
+from enhance.errors import SettingsError
+from enhance.settings import Settings
+
+PACKAGES = ("torch", "torchvision", "hydra-core", "numpy", "pillow", "kornia", "scikit-image", "tensorboard")
+
+
+def create_run_folder(settings: Settings) -> Path:
+    """Make `<runs>/<date>-<name>/` with config.yaml and an empty checkpoints/, and return it.
+
+    Raises:
+        SettingsError: the folder cannot be written.
+    """
+    name = settings.name or f"{settings.norm.name}-b{settings.batch_size}-{settings.model.name}-{settings.data.name}"
+    stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{name}"
+    try:
+        folder = _new_folder(Path(settings.runs), stem)
+        (folder / "checkpoints").mkdir()
+        (folder / "config.yaml").write_text(settings_module.to_yaml(settings))
+    except OSError as error:
+        raise SettingsError(f"runs={settings.runs}: cannot write a run folder there ({error.strerror})") from error
+    return folder
+
+
+def _new_folder(parent: Path, stem: str) -> Path:
+    """The first of stem, stem-2, stem-3 ... that does not exist yet, made."""
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+def provenance(settings: Settings) -> dict[str, Any]:
+    """Where a run comes from: code, versions, machine, seed and command."""
+    return {
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": [Path(sys.executable).name, *sys.argv],
+        "git": _git_state(),
+        "python": sys.version.split()[0],
+        "packages": {package: version(package) for package in PACKAGES},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "cpu_threads": torch.get_num_threads(),
+        "seed": settings.seed,
+    }
+
+
+def _git_state() -> dict[str, Any] | None:
+    def git(*words: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None  # installed without its repository
+
+
+class Tracker:
+    """Writes metrics.jsonl and TensorBoard events of one run.
+
+    Args:
+        folder: the run folder.
+        step: where the run goes on; TensorBoard hides what an interrupted run wrote after it.
+    """
+
+    def __init__(self, folder: Path, step: int = 0) -> None:
+        self.folder = folder
+        self._drop_metrics_after(step)
+        self._metrics = (folder / "metrics.jsonl").open("a")
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    def _drop_metrics_after(self, step: int) -> None:
+        file = self.folder / "metrics.jsonl"
+        if file.exists():
+            lines = [line for line in file.read_text().splitlines() if _step_of(line) <= step]
+            file.write_text("".join(f"{line}\n" for line in lines))
+
+    def write_provenance(self, values: dict[str, Any]) -> None:
+        """Add a start or a resumption to provenance.json, a list of them."""
+        file = self.folder / "provenance.json"
+        starts = json.loads(file.read_text()) if file.exists() else []
+        file.write_text(json.dumps([*starts, values], indent=2) + "\n")
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write numbers, named `group/name`, to both places."""
+        json.dump({"step": step, "time": round(time.time(), 3)} | values, self._metrics)
+        self._metrics.write("\n")
+        self._metrics.flush()
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def strip(self, step: int, name: str, images: list[Tensor]) -> None:
+        """Write images (3, H, W) of one size side by side."""
+        self._writer.add_image(name, torch.cat([image.clamp(0, 1).cpu() for image in images], dim=2), step)
+
+    def hyperparameters(self, settings: Settings, metrics: dict[str, float]) -> None:
+        """Fill TensorBoard's HPARAMS page, in this run (`add_hparams` would open another one)."""
+        values = {
+            "norm": settings.norm.name,
+            "batch_size": settings.batch_size * settings.accumulate,
+            "lr": settings.optimizer.lr,
+            "model": settings.model.name,
+            "data": settings.data.name,
+            "crop": settings.data.crop,
+            "seed": settings.seed,
+        }
+        assert self._writer.file_writer is not None
+        for summary in hparams(values, metrics):
+            self._writer.file_writer.add_summary(summary)
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value)
+
+    def close(self) -> None:
+        self._metrics.close()
+        self._writer.close()
+
+
+def _step_of(line: str) -> int:
+    """The step of a line of metrics.jsonl; a line that a kill cut short counts as too late."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return sys.maxsize
+
+
+def peak_memory_gib(device: torch.device) -> float:
+    """Most memory held at once since the start: by torch on a CUDA device, by the process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    if os.name == "nt":
+        return float("nan")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)

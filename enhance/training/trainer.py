@@ -1,0 +1,257 @@
+"""The training loop."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from enhance.checkpoint import Checkpoint, save
+from enhance.data.loader import open_training, training_batches
+from enhance.device import choose_device, keep_freed_memory
+from enhance.errors import SettingsError, UserError
+from enhance.models.unet import build_unet, count_gflops, count_parameters
+from enhance.norm.recalibrate import running_statistics
+from enhance.settings import Settings
+from enhance.training.average import WeightAverage
+from enhance.training.checks import check_batch, check_model
+from enhance.training.interrupt import stop_on_signal
+from enhance.training.meter import Meter
+from enhance.training.objective import Objective
+from enhance.training.precision import choose_dtype
+from enhance.training.progress import Progress
+from enhance.training.schedule import build_optimizer, learning_rate, total_steps
+from enhance.training.statistics_gap import statistics_gap
+from enhance.training.tracking import Tracker, create_run_folder, peak_memory_gib, provenance
+from enhance.training.validation import Validation, recalibrate_for, validate, write_report
+
+READ_EVERY = 20  # steps between two looks at the loss: each look waits for the device
+
+
+class Trainer:
+    """Trains one U-Net as the settings say.
+
+    Everything that can be wrong is checked here, before a run folder exists and before the first step.
+
+    Args:
+        settings: validated settings of the run.
+        resume: the run folder and its last checkpoint, to go on exactly where it stopped.
+
+    Raises:
+        UserError: data, settings or checkpoint that cannot be used.
+    """
+
+    def __init__(self, settings: Settings, resume: tuple[Path, Checkpoint] | None = None) -> None:
+        self.settings = settings
+        self.device = choose_device(settings.device)
+        keep_freed_memory()
+        self.dtype = choose_dtype(settings.precision, self.device)
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        if settings.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS does not repeat itself
+        torch.use_deterministic_algorithms(settings.deterministic)
+        torch.backends.cudnn.benchmark = not settings.deterministic
+        check_model(settings)
+        self.train, self.validation = open_training(settings.data)
+        check_batch(settings, self.train)
+        self.steps = total_steps(settings.schedule, len(self.train), settings.batch_size * settings.accumulate)
+        torch.manual_seed(settings.seed)
+        self.memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self.model = build_unet(settings.model, settings.norm).to(self.device).to(memory_format=self.memory_format)
+        self.average = WeightAverage(self.model, settings.average_decay)
+        self.optimizer = build_optimizer(self.model, settings.optimizer)
+        self.schedule = learning_rate(self.optimizer, settings.schedule, self.steps)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.objective = Objective(settings.objective)
+        self.step = 0
+        self.saved = -1  # step of the last checkpoint
+        self.best = -math.inf
+        self.last_validation: dict[str, float] = {}
+        if resume is None:
+            self.folder = create_run_folder(settings)
+        else:
+            self.folder = resume[0]
+            self._restore(resume[1])
+        self.tracker = Tracker(self.folder, self.step)
+
+    def fit(self) -> None:
+        """Train to the last step, or to Ctrl-C or SIGTERM; `last` and `best` checkpoints are written on the way.
+
+        Raises:
+            UserError: the loss is no longer finite, or the device's memory is too small.
+        """
+        self._announce()
+        progress = Progress(self.step, self.steps)
+        with stop_on_signal() as stopped:
+            try:
+                self._loop(progress, stopped)
+            finally:
+                progress.close()
+                self.tracker.close()
+        if self.step < self.steps:
+            print(f"stopped at step {self.step} of {self.steps}; go on with: python train.py resume={self.folder}")
+            raise SystemExit(130)
+        print(f"best validation PSNR {self.best:.2f} dB; run folder {self.folder}")
+
+    def _loop(self, progress: Progress, stopped: list[int]) -> None:
+        settings = self.settings
+        batches = training_batches(
+            self.train,
+            settings.data.crop,
+            settings.batch_size,
+            first_batch=self.step * settings.accumulate,
+            last_batch=self.steps * settings.accumulate,
+            seed=settings.seed,
+            workers=settings.data.workers,
+        )
+        meter = Meter()
+        while self.step < self.steps and not stopped:
+            due = (self.step + 1) % settings.validation.every == 0 or self.step + 1 == self.steps
+            with statistics_gap(self.model, enabled=due) as gaps:
+                self._train_step(batches, meter)
+            if due or self.step % READ_EVERY == 0:
+                self._read(meter, progress)
+            if due:
+                self.tracker.scalars(self.step, gaps)
+                self._validate(progress)
+                meter = Meter()
+        if self.saved != self.step:
+            recalibrate_for(settings, self.average.model, self.train, self.device)
+            self._save("last")
+
+    def _train_step(self, batches: Iterator[tuple[Tensor, Tensor]], meter: Meter) -> None:
+        for _ in range(self.settings.accumulate):
+            with meter.waiting():
+                low, normal = (self._to_device(images) for images in next(batches))
+            try:
+                with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                    output = self.model(low)
+                loss, parts = self.objective(output.float(), normal)
+                self.scaler.scale(loss / self.settings.accumulate).backward()
+            except torch.OutOfMemoryError as error:
+                raise UserError(
+                    f"{self.device}: out of memory at batch_size={self.settings.batch_size} and "
+                    f"data.crop={self.settings.data.crop}: lower one of them, choose a smaller model=, "
+                    "or lower batch_size and raise accumulate"
+                ) from error
+            meter.add(len(low), {"loss": loss.detach()} | parts)
+        self.scaler.unscale_(self.optimizer)
+        clip = self.settings.optimizer.clip or math.inf
+        meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.average.update(self.model, self.step)
+        self.schedule.step()
+
+    def _read(self, meter: Meter, progress: Progress) -> None:
+        values = meter.read()
+        lr = self.optimizer.param_groups[0]["lr"]
+        if not math.isfinite(values["train/loss"]):
+            raise UserError(
+                f"the loss is {values['train/loss']} at step {self.step}: lower optimizer.lr, set optimizer.clip, "
+                f"or take precision=fp32; the last good checkpoints are in {self.folder / 'checkpoints'}"
+            )
+        memory = {"system/peak_memory_gib": peak_memory_gib(self.device)}
+        self.tracker.scalars(self.step, values | memory | {"train/lr": lr})
+        speed, wait = values["system/images_per_second"], values["system/data_wait"]
+        progress.show(self.step, values["train/loss"], lr, speed, wait)
+
+    def _validate(self, progress: Progress) -> None:
+        settings, model = self.settings, self.average.model
+        found = validate(settings, model, self.train, self.validation, self.device)
+        self.last_validation = found.mean
+        is_best = found.mean["psnr"] > self.best
+        self.best = max(self.best, found.mean["psnr"])
+        progress.validated(found.line(self.step), found.mean["psnr"], self.best)
+        if is_best:
+            self._save("best")
+        self._save("last")
+        values = {f"validation/{name}": value for name, value in found.mean.items()}
+        if found.recalibrate_seconds is not None:
+            values["validation/recalibrate_seconds"] = found.recalibrate_seconds
+        self.tracker.scalars(self.step, values)
+        self._write_strips()
+        if self.step == self.steps:
+            self._finish(found)
+
+    def _finish(self, found: Validation) -> None:
+        write_report(self.folder, self.settings, self.step, found, self.average.model, self.validation)
+        metrics = {"hparam/psnr": found.mean["psnr"], "hparam/ssim": found.mean["ssim"], "hparam/best_psnr": self.best}
+        self.tracker.hyperparameters(self.settings, metrics)
+
+    @torch.inference_mode()
+    def _write_strips(self) -> None:
+        for index in range(min(self.settings.validation.strips, len(self.validation))):
+            low, normal = self.validation.whole(index)
+            output = self.average.model(low[None].to(self.device))[0]
+            name = f"input output target/{self.validation.names[index]}"
+            self.tracker.strip(self.step, name, [low, output, normal])
+
+    def _save(self, name: str) -> None:
+        trainer: dict[str, Any] | None = None
+        if name == "last":
+            trainer = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "best": self.best,
+            }
+        checkpoint = Checkpoint(
+            settings=self.settings,
+            step=self.step,
+            model=self.average.model.state_dict(),
+            running_statistics=running_statistics(self.model),
+            validation=self.last_validation,
+            trainer=trainer,
+        )
+        save(checkpoint, self.folder / "checkpoints" / f"{name}.pt")
+        self.saved = self.step
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        assert checkpoint.trainer is not None
+        state = checkpoint.trainer
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.average.load(checkpoint.model, checkpoint.step)
+        self.step, self.best, self.last_validation = checkpoint.step, state["best"], checkpoint.validation
+        if self.step >= self.steps:
+            raise SettingsError(f"resume={self.folder}: this run is complete ({self.step} of {self.steps} steps)")
+
+    def _announce(self) -> None:
+        settings = self.settings
+        parameters, gflops = count_parameters(self.model), count_gflops(self.model)
+        values = provenance(settings) | {
+            "resumed_at_step": self.step,
+            "device": str(self.device),
+            "precision": str(self.dtype).removeprefix("torch."),
+            "parameters": parameters,
+            "gflops_256x256": round(gflops, 3),
+            "training_images": len(self.train),
+            "validation_images": self.validation.names,
+        }
+        self.tracker.write_provenance(values)
+        print(f"run folder {self.folder}")
+        print(
+            f"{settings.model.name}, norm={settings.norm.name}: {parameters / 1e6:.2f} M parameters, "
+            f"{gflops:.2f} GFLOPs at 256x256; {values['precision']} on {self.device}"
+        )
+        print(
+            f"data={settings.data.name}: {len(self.train)} training and {len(self.validation)} validation images; "
+            f"{self.steps} steps of {settings.batch_size * settings.accumulate} crops of {settings.data.crop} px"
+        )
+
+    def _to_device(self, images: Tensor) -> Tensor:
+        """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""
+        if self.device.type == "cuda":
+            images = images.pin_memory()
+        images = images.to(self.device, memory_format=self.memory_format, non_blocking=True)
+        return images.float().div_(255)

@@ -1,0 +1,80 @@
+"""Validation in training: the averaged model on whole held-out images."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from enhance.data.pairs import PairSource
+from enhance.evaluation import contact_sheet, report
+from enhance.evaluation.evaluate import ImageScore, mean_score, score
+from enhance.evaluation.statistics import recalibrate_on_pairs
+from enhance.inference.enhancer import Enhancer
+from enhance.models.unet import UNet
+from enhance.norm.recalibrate import batch_norms
+from enhance.settings import Settings
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one validation found."""
+
+    scores: list[ImageScore]
+    mean: dict[str, float]  # of every score
+    recalibrate_seconds: float | None  # None: nothing to recalibrate, or switched off
+    seconds: float  # in all
+
+    def line(self, step: int) -> str:
+        """One line for the screen."""
+        mean = self.mean
+        recalibrated = ""
+        if self.recalibrate_seconds is not None:
+            recalibrated = f", recalibrated in {self.recalibrate_seconds:.1f} s"
+        return (
+            f"validation at step {step}: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f} "
+            f"(dark input {mean['psnr_input']:.2f} dB, {mean['ssim_input']:.4f}) "
+            f"on {len(self.scores)} whole images, {self.seconds:.1f} s{recalibrated}"
+        )
+
+
+def recalibrate_for(settings: Settings, model: UNet, train: PairSource, device: torch.device) -> float | None:
+    """Recalibrate the model's batch norms on whole training images where the settings ask for it; the seconds it
+    took, or None where there was nothing to do."""
+    if not settings.validation.recalibrate or not batch_norms(model):
+        return None
+    start = time.perf_counter()
+    recalibrate_on_pairs(model, train, settings.validation.recalibrate_images, device)
+    return time.perf_counter() - start
+
+
+def validate(
+    settings: Settings, model: UNet, train: PairSource, validation: PairSource, device: torch.device
+) -> Validation:
+    """Recalibrate the model (in evaluation mode) where the settings ask for it, then score it."""
+    start = time.perf_counter()
+    seconds = recalibrate_for(settings, model, train, device)
+    scores = score(model, validation, device)
+    return Validation(scores, mean_score(scores), seconds, time.perf_counter() - start)
+
+
+def write_report(
+    folder: Path, settings: Settings, step: int, found: Validation, model: UNet, source: PairSource
+) -> None:
+    """Write the report of the last validation, with its contact sheet, into `<run>/validation/`."""
+    device = next(model.parameters()).device
+    evaluation = report.Evaluation(
+        checkpoint=folder.name,
+        step=step,
+        model=settings.model.name,
+        norm=settings.norm.name,
+        data=settings.data.name,
+        split="validation",
+        device=str(device),
+        images=len(source),
+        scores=found.scores,
+    )
+    (folder / "validation").mkdir(exist_ok=True)
+    report.write(evaluation, folder / "validation")
+    sheet = contact_sheet.draw(found.scores, source, Enhancer(model, device).enhance, evaluation.title())
+    sheet.save(folder / "validation" / "contact_sheet.png")

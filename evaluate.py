@@ -1,0 +1,44 @@
+"""Score a checkpoint: python evaluate.py [checkpoint=RUN_OR_FILE] [data=lol_v1 data.root=DIR] [out=FOLDER]."""
+
+from pathlib import Path
+
+from enhance import checkpoint, command
+from enhance.device import choose_device
+from enhance.evaluation import contact_sheet, report
+from enhance.evaluation.choose import choose_pairs
+from enhance.evaluation.evaluate import score
+from enhance.evaluation.statistics import compare_statistics
+from enhance.inference.enhancer import Enhancer
+from enhance.settings import EvaluationSettings, evaluation_from_config
+
+
+def evaluate(settings: EvaluationSettings) -> None:
+    path = checkpoint.locate(settings.checkpoint, settings.runs)
+    kept = checkpoint.load(path)
+    device = choose_device(settings.device)
+    model = checkpoint.load_model(kept, path, device)
+    choice = choose_pairs(kept.settings, settings.data)
+    evaluation = report.Evaluation(
+        checkpoint=str(path),
+        step=kept.step,
+        model=kept.settings.model.name,
+        norm=kept.settings.norm.name,
+        data=choice.data,
+        split=choice.split,
+        device=str(device),
+        images=len(choice.source),
+        warnings=choice.warnings,
+    )
+    print(evaluation.title(), flush=True)
+    folder = report.make_folder(Path(settings.out) if settings.out else report.default_folder(path, evaluation))
+    evaluation.scores = score(model, choice.source, device)
+    evaluation.statistics = compare_statistics(model, kept, evaluation.scores, choice.source, choice.training, device)
+    print(report.terminal_table(evaluation))
+    report.write(evaluation, folder)
+    sheet = contact_sheet.draw(evaluation.scores, choice.source, Enhancer(model, device).enhance, evaluation.title())
+    sheet.save(folder / "contact_sheet.png")
+    print(f"written: {folder}/report.json, report.csv, report.md, contact_sheet.png")
+
+
+if __name__ == "__main__":
+    command.run(lambda config: evaluate(evaluation_from_config(config)), "evaluate")

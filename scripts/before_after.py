@@ -1,0 +1,51 @@
+"""Put photographs and their enhanced versions side by side in one picture: BEFORE and AFTER hold the same names.
+
+python scripts/enhance_photos.py runs/RUN photos/ bright/
+python scripts/before_after.py photos/ bright/ sheet.jpg --names night.jpg street.jpg
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from enhance.data.images import list_images, read_image, shortened, write_image
+from enhance.errors import DataError, told_to_the_user
+
+GAP = 8  # pixels of white between pictures
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("before", metavar="BEFORE", type=Path, help="folder of the photographs")
+    parser.add_argument("after", metavar="AFTER", type=Path, help="folder of the enhanced ones")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the picture, for example sheet.jpg")
+    parser.add_argument("--names", nargs="+", help="file names to show (default: all that AFTER holds)")
+    parser.add_argument("--width", type=int, default=400, help="of each photograph in the picture, in pixels")
+    return parser.parse_args()
+
+
+def row(files: list[Path], width: int) -> np.ndarray:
+    """The images side by side at one width: uint8 (H, len(files) * (width + GAP), 3)."""
+    pictures = [Image.fromarray(read_image(file)) for file in files]
+    height = round(width * pictures[0].height / pictures[0].width)
+    cells = [np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS)) for picture in pictures]
+    return np.concatenate([np.pad(cell, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for cell in cells], axis=1)
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    names = arguments.names or [path.name for path in list_images(arguments.after)]
+    pairs = [[arguments.before / name, arguments.after / name] for name in names]
+    missing = [str(file) for pair in pairs for file in pair if not file.is_file()]
+    if missing:
+        raise DataError(f"no such photograph: {shortened(missing)}")
+    rows = [row(pair, arguments.width) for pair in pairs]
+    write_image(arguments.out, np.concatenate(rows)[:-GAP, :-GAP])
+    print(f"{arguments.out}: {len(names)} photographs, before and after")
+
+
+if __name__ == "__main__":
+    with told_to_the_user():
+        main()

@@ -1,0 +1,35 @@
+"""Enhance one dark photograph, or a folder of them, with a trained checkpoint."""
+
+import argparse
+from pathlib import Path
+
+from enhance.checkpoint import locate
+from enhance.device import choose_device
+from enhance.errors import DataError, told_to_the_user
+from enhance.inference.enhancer import Enhancer
+from enhance.inference.photos import enhance_files, pair_with_targets
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", metavar="RUN_OR_CHECKPOINT", help="a run folder (its best.pt) or a .pt file")
+    parser.add_argument("photos", metavar="PHOTO_OR_FOLDER", type=Path)
+    parser.add_argument("out", metavar="OUT", type=Path, help="a folder; for one photograph also a file name")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are already there")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    pairs = pair_with_targets(arguments.photos, arguments.out, arguments.overwrite)
+    path = locate(arguments.checkpoint, runs="runs")
+    failures = enhance_files(Enhancer.load(path, choose_device(arguments.device)), pairs)
+    print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {arguments.out}")
+    if failures:
+        raise DataError("\n".join(failures))
+
+
+if __name__ == "__main__":
+    with told_to_the_user():
+        main()

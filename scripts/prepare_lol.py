@@ -1,0 +1,77 @@
+"""Unpack LOLdataset.zip (LOL v1: 485 training and 15 test pairs), check it, and resize it where asked.
+
+data=lol_v1 data.root=OUT trains on it; where to get the archive stands in data/README.md.
+"""
+
+import argparse
+import stat
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from enhance.data.images import read_image, write_image
+from enhance.data.layouts import match_pairs
+from enhance.data.output import new_folder
+from enhance.errors import DataError, told_to_the_user
+
+COUNTS = {"our485": 485, "eval15": 15}
+SIDES = ("low", "high")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("archive", metavar="LOLdataset.zip", type=Path)
+    parser.add_argument("out", metavar="OUT", type=Path, help="a new folder")
+    parser.add_argument("--size", type=int, help="resize to SIZE x SIZE, bilinear (default: as they are, 600x400)")
+    return parser.parse_args()
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Write the archive's pairs into `folder`; raise DataError where it is damaged, unsafe or not LOL v1."""
+    try:
+        with ZipFile(archive) as file:
+            images: dict[tuple[str, str], list[str]] = {(split, side): [] for split in COUNTS for side in SIDES}
+            for entry in file.infolist():
+                path = PurePosixPath(entry.filename.replace("\\", "/"))
+                if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(entry.external_attr >> 16):
+                    raise DataError(f"{archive}: the entry {entry.filename} leaves the folder; nothing was unpacked")
+                if path.parts[-3:-1] in images and path.suffix == ".png" and "__MACOSX" not in path.parts:
+                    images[path.parts[-3:-1]].append(entry.filename)
+            found = {f"{split}/{side}": len(names) for (split, side), names in images.items()}
+            if found != {f"{split}/{side}": count for split, count in COUNTS.items() for side in SIDES}:
+                raise DataError(f"{archive}: not LOL v1: should hold 485 + 485 and 15 + 15 PNG images, holds {found}")
+            for (split, side), names in images.items():
+                (folder / split / side).mkdir(parents=True)
+                for name in names:
+                    (folder / split / side / PurePosixPath(name).name).write_bytes(file.read(name))
+    except (BadZipFile, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise DataError(f"{archive}: cannot be unpacked ({error}); download it again") from error
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    size = arguments.size
+    if size is not None and size < 16:
+        raise DataError(f"--size {size} is too small: at least 16")
+    with new_folder(arguments.out) as folder:
+        unpack(arguments.archive, folder)
+        pairs = [pair for split in COUNTS for pair in match_pairs(*(folder / split / side for side in SIDES))]
+        for pair in tqdm(pairs, "checking" if size is None else "resizing", unit="pair", disable=None):
+            low, high = read_image(pair.low), read_image(pair.normal)
+            if low.shape != high.shape:
+                sizes = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in (low, high))
+                where = pair.low.relative_to(folder)
+                raise DataError(f"{arguments.archive}: {where} and its partner differ in size, {sizes}")
+            for path, image in ((pair.low, low), (pair.normal, high)):
+                if size is not None:
+                    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+                    write_image(path, np.asarray(resized))
+    print(f"{arguments.out}: {len(pairs)} pairs")
+
+
+if __name__ == "__main__":
+    with told_to_the_user():
+        main()

@@ -1,0 +1,93 @@
+"""Run a command as a user does, on a small run of an untrained model."""
+
+import runpy
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from enhance.checkpoint import Checkpoint, save
+from enhance.models.unet import build_unet
+from enhance.norm.recalibrate import running_statistics
+from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Run a script of the repository with arguments, in this process: importing torch again takes seconds."""
+
+    def run(script: str, *arguments: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        out, err = capsys.readouterr()
+        return Ended(code, out, err)
+
+    return run
+
+
+def draw_scene(seed: int) -> np.ndarray:
+    """A coarse random picture, uint8 (40, 56, 3): each seed is another scene."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((56, 40), Image.Resampling.BILINEAR))
+
+
+@pytest.fixture
+def write_pairs() -> Callable[..., None]:
+    """Write pairs of one scene a seed into `<folder>/low` and `<folder>/high`."""
+
+    def write(folder: Path, seeds: range) -> None:
+        for part in ("low", "high"):
+            (folder / part).mkdir(parents=True)
+        for seed in seeds:
+            scene = draw_scene(seed)
+            Image.fromarray(scene).save(folder / "high" / f"{seed}.png")
+            Image.fromarray(scene // 5).save(folder / "low" / f"{seed}.png")
+
+    return write
+
+
+@pytest.fixture
+def pairs_root(tmp_path: Path, write_pairs: Callable[..., None]) -> Path:
+    """Eight pairs in LOL v1's layout, without its test part."""
+    write_pairs(tmp_path / "pairs" / "our485", range(8))
+    return tmp_path / "pairs"
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, pairs_root: Path) -> Callable[..., Path]:
+    """Write a run folder with the checkpoint of an untrained small U-Net."""
+
+    def make(name: str = "first", norm: str = "bn", recalibrated: bool = True) -> Path:
+        data = DataSettings(name="lol_v1", root=str(pairs_root), crop=32, validation_share=0.25)
+        settings = Settings(data=data, norm=NormSettings(name=norm), model=ModelSettings(width=8, depth=1))
+        settings.validation.recalibrate = recalibrated
+        torch.manual_seed(0)
+        model = build_unet(settings.model, settings.norm)
+        torch.nn.init.normal_(model.output.weight, std=0.05)  # zero before training, which hides the norms
+        folder = tmp_path / "runs" / name
+        (folder / "checkpoints").mkdir(parents=True)
+        checkpoint = Checkpoint(settings, 7, model.state_dict(), running_statistics(model))
+        save(checkpoint, folder / "checkpoints" / "best.pt")
+        return folder
+
+    return make

@@ -1,0 +1,27 @@
+"""`scripts/before_after.py`."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def test_rows_of_before_and_after(run_script, tmp_path: Path) -> None:
+    for folder, value in (("dark", 10), ("bright", 200)):
+        (tmp_path / folder).mkdir()
+        for name in ("a.png", "b.png"):
+            Image.new("RGB", (40, 30), (value, value, value)).save(tmp_path / folder / name)
+    words = (tmp_path / "dark", tmp_path / "bright", tmp_path / "sheet.png", "--width", "20")
+    assert run_script("scripts/before_after.py", *words).code == 0
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (15 + 8 + 15, 20 + 8 + 20, 3)
+    assert (sheet[:15, :20] == 10).all()
+    assert (sheet[-15:, -20:] == 200).all()
+    assert (sheet[15:23] == 255).all()
+
+
+def test_missing_photograph_is_named(run_script, tmp_path: Path) -> None:
+    words = (tmp_path, tmp_path, tmp_path / "sheet.png", "--names", "none.png")
+    ended = run_script("scripts/before_after.py", *words)
+    assert (ended.code, "none.png" in ended.err) == (2, True)
+    assert not (tmp_path / "sheet.png").exists()

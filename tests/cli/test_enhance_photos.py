@@ -1,0 +1,109 @@
+"""`python scripts/enhance_photos.py` on photographs of any size, and what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from enhance.data.images import read_image, to_tensor
+from enhance.inference.enhancer import Enhancer
+
+
+@pytest.fixture
+def enhance(run_script):
+    return lambda *arguments: run_script("scripts/enhance_photos.py", "--device", "cpu", *arguments)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for name, (height, width) in {"odd.png": (17, 31), "tiny.png": (9, 40), "wide.jpg": (40, 64)}.items():
+        Image.fromarray(random.integers(0, 60, (height, width, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def test_a_folder_keeps_names_and_sizes(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    run, out = make_run(), tmp_path / "out"
+    ended = enhance(run, photos, out)
+    assert ended.code == 0, ended.err
+    assert "3 of 3 enhanced" in ended.out
+    sizes = {path.name: Image.open(path).size for path in out.iterdir()}
+    assert sizes == {"odd.png": (31, 17), "tiny.png": (40, 9), "wide.jpg": (64, 40)}
+    enhancer = Enhancer.load(run / "checkpoints" / "best.pt", torch.device("cpu"))
+    wanted = enhancer.enhance(to_tensor(read_image(photos / "odd.png")))
+    written = to_tensor(read_image(out / "odd.png"))
+    torch.testing.assert_close(written, wanted, atol=0.5 / 255 + 1e-6, rtol=0)
+    assert not torch.equal(written, to_tensor(read_image(photos / "odd.png")))
+
+
+def test_one_photo_to_a_file_name_by_a_checkpoint_file(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    checkpoint = make_run() / "checkpoints" / "best.pt"
+    ended = enhance(checkpoint, photos / "odd.png", tmp_path / "bright.jpg")
+    assert ended.code == 0, ended.err
+    assert Image.open(tmp_path / "bright.jpg").format == "JPEG"
+
+
+def test_the_exif_rotation_is_applied_once(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned a quarter to the right
+    Image.open(photos / "odd.png").save(photos / "turned.jpg", exif=exif)
+    assert enhance(make_run(), photos / "turned.jpg", tmp_path / "out").code == 0
+    with Image.open(tmp_path / "out" / "turned.jpg") as result:
+        assert result.size == (17, 31)
+        assert 0x0112 not in result.getexif()
+
+
+def test_nothing_is_written_where_one_result_exists(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    run, out = make_run(), tmp_path / "out"
+    out.mkdir()
+    (out / "wide.jpg").write_text("mine")
+    ended = enhance(run, photos, out)
+    assert (ended.code, [path.name for path in out.iterdir()]) == (2, ["wide.jpg"])
+    assert "wide.jpg: already there" in ended.err
+    assert (out / "wide.jpg").read_text() == "mine"
+    assert enhance(run, photos, out, "--overwrite").code == 0
+    assert Image.open(out / "wide.jpg").size == (64, 40)
+
+
+def test_an_unreadable_photo_is_named_and_the_others_are_done(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    whole = (photos / "wide.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "not.png").write_text("no image")
+    ended = enhance(make_run(), photos, tmp_path / "out")
+    assert ended.code == 2
+    assert "3 of 5 enhanced" in ended.out
+    errors = [line for line in ended.err.splitlines() if "photos/" in line]
+    assert len(errors) == 2
+    assert errors[0].startswith(f"error: {photos}/cut.jpg: ")
+    assert errors[1].startswith(f"{photos}/not.png: ")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["odd.png", "tiny.png", "wide.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("photos_given", "word"), [("nowhere", "no such photograph"), ("empty", "no images"), ("a.txt", "a.txt")]
+)
+def test_photos_that_cannot_be_used_are_told(enhance, make_run, tmp_path: Path, photos_given: str, word: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.txt").write_text("no image")
+    ended = enhance(make_run(), tmp_path / photos_given, tmp_path / "out")
+    assert ended.code == 2
+    assert word in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_run_is_told_before_anything_is_written(enhance, photos: Path, tmp_path: Path) -> None:
+    ended = enhance(tmp_path / "nowhere", photos, tmp_path / "out")
+    assert ended.code == 2
+    assert "nowhere: no such file or folder" in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = enhance(make_run(), photos, tmp_path / "file" / "out")
+    assert ended.code == 2
+    assert "file/out/odd.png: cannot be written" in ended.err

@@ -1,0 +1,179 @@
+"""`python evaluate.py` from the command line to the files, and what it refuses."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+FILES = {"report.json", "report.csv", "report.md", "contact_sheet.png"}
+
+
+@pytest.fixture
+def evaluate(run_script, tmp_path: Path):
+    return lambda *arguments: run_script("evaluate.py", f"runs={tmp_path / 'runs'}", "device=cpu", *arguments)
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_by_default_the_newest_run_is_scored_on_its_own_held_out_images(evaluate, make_run) -> None:
+    older, newer = make_run("older"), make_run("newer", norm="gn")
+    os.utime(older / "checkpoints" / "best.pt", (1, 1))
+    ended = evaluate()
+    assert ended.code == 0, ended.err
+    first = ended.out.splitlines()[0]
+    assert f"{newer}/checkpoints/best.pt" in first
+    assert "lol_v1, validation: 2 images" in first
+    folder = newer / "evaluation-lol_v1-validation"
+    assert {path.name for path in folder.iterdir()} == FILES
+    report = read_report(folder)
+    assert len(report["scores"]) == 2
+    assert report["statistics"] == []
+    mean = next(line.split() for line in ended.out.splitlines() if line.startswith("mean of 2"))
+    assert mean[3] == f"{report['mean']['psnr']:.2f}"
+    assert mean[5] == f"{report['mean']['psnr_gt_mean']:.2f}"
+    assert Image.open(folder / "contact_sheet.png").format == "PNG"
+
+
+def test_the_test_part_is_scored_where_the_data_have_one(evaluate, make_run, pairs_root, write_pairs) -> None:
+    run = make_run()
+    write_pairs(pairs_root / "eval15", range(20, 23))
+    ended = evaluate(f"checkpoint={run}")
+    assert "lol_v1, test: 3 images" in ended.out
+    names = [score["name"] for score in read_report(run / "evaluation-lol_v1-test")["scores"]]
+    assert names == ["20", "21", "22"]
+
+
+@pytest.mark.parametrize("recalibrated", [True, False])
+def test_batch_norm_is_scored_with_three_statistics(evaluate, make_run, recalibrated: bool) -> None:
+    run = make_run(recalibrated=recalibrated)
+    ended = evaluate()
+    means = {
+        entry["statistics"]: entry["mean"]["psnr"]
+        for entry in read_report(run / "evaluation-lol_v1-validation")["statistics"]
+    }
+    assert list(means) == ["running statistics", "recalibrated", "each image's own"]
+    saved = "recalibrated" if recalibrated else "running statistics"
+    assert f"{saved} (as saved)" in ended.out
+    for label, psnr in means.items():
+        assert any(label in line and f"{psnr:.2f}" in line for line in ended.out.splitlines())
+    assert means["each image's own"] != means["running statistics"]
+
+
+def test_other_data_and_another_folder_can_be_given(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
+    run = make_run()
+    write_pairs(tmp_path / "other" / "eval15", range(30, 32))
+    ended = evaluate(f"checkpoint={run}", "data=lol_v1", f"data.root={tmp_path}/other", f"out={tmp_path}/out")
+    assert ended.code == 0, ended.err
+    assert "lol_v1, test: 2 images" in ended.out
+    assert "warning" not in ended.out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+
+
+def test_scenes_that_the_run_was_trained_on_are_not_scored_in_silence(
+    evaluate, make_run, pairs_root: Path, tmp_path: Path, write_pairs
+) -> None:
+    make_run()
+    write_pairs(tmp_path / "other" / "eval15", range(11))  # the run's 8, two of which it held out, and 3 more
+    arguments = ("data=lol_v1", f"data.root={tmp_path}/other")
+    (warning,) = read_warnings(evaluate(*arguments).out)
+    assert "trained on the scenes of 6 of these 11 images" in warning
+    pairs_root.rename(tmp_path / "gone")
+    (warning,) = read_warnings(evaluate(*arguments).out)
+    assert "training images" in warning
+    assert "are not here" in warning
+
+
+def read_warnings(out: str) -> list[str]:
+    return [line for line in out.splitlines() if line.startswith("warning")]
+
+
+def assert_refused(ended, *words: str) -> None:
+    assert ended.code == 2
+    assert ended.err.startswith("error: ")
+    assert len(ended.err.splitlines()) <= 2, ended.err
+    for word in words:
+        assert word in ended.err
+
+
+def test_missing_checkpoints_are_told(evaluate, make_run, tmp_path: Path) -> None:
+    assert_refused(evaluate(), str(tmp_path / "runs"), "train first")
+    assert_refused(evaluate(f"checkpoint={tmp_path}/nowhere"), "nowhere", "give a run folder or a .pt file")
+    assert_refused(evaluate(f"checkpoint={tmp_path}"), "no checkpoints/best.pt")
+
+
+def test_a_file_that_is_no_checkpoint_is_told(evaluate, tmp_path: Path) -> None:
+    (tmp_path / "notes.pt").write_text("not weights")
+    assert_refused(evaluate(f"checkpoint={tmp_path}/notes.pt"), "notes.pt", "not a checkpoint")
+    torch.save({"state_dict": {}}, tmp_path / "other.pt")
+    assert_refused(evaluate(f"checkpoint={tmp_path}/other.pt"), "other.pt", "not a checkpoint")
+
+
+class WritesAFile:
+    """Unpickling it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.write_text, (self.path, "run"))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_a_pickle_with_code_is_refused_and_not_run(evaluate, tmp_path: Path, save) -> None:
+    save(WritesAFile(tmp_path / "written"), tmp_path / "evil.pt")
+    assert_refused(evaluate(f"checkpoint={tmp_path}/evil.pt"), "evil.pt", "not a checkpoint")
+    assert not (tmp_path / "written").exists()
+    with (tmp_path / "evil.pt").open("rb") as file:  # the file does write where it is unpickled carelessly
+        torch.load(file, weights_only=False) if save is torch.save else pickle.load(file)
+    assert (tmp_path / "written").exists()
+
+
+def test_weights_of_another_model_are_told(evaluate, make_run) -> None:
+    file = make_run() / "checkpoints" / "best.pt"
+    values = torch.load(file, weights_only=True)
+    values["settings"]["model"]["width"] = 16
+    torch.save(values, file)
+    assert_refused(evaluate(), str(file), "do not fit")
+
+
+def test_moved_data_are_told_with_the_way_to_name_their_place(evaluate, make_run, pairs_root: Path) -> None:
+    run = make_run()
+    pairs_root.rename(pairs_root.with_name("moved"))
+    assert_refused(evaluate(), str(pairs_root), "data.root=")
+    assert [path.name for path in run.iterdir()] == ["checkpoints"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("data=lol_v9", ("data=lol_v9", "lol_v1")),
+        ("chekpoint=x", ("chekpoint", "checkpoint")),
+        ("device=gpu", ("device=gpu", "auto")),
+        ("out=/dev/null/report", ("/dev/null/report", "out=")),
+    ],
+)
+def test_bad_settings_are_told_with_the_cure(evaluate, make_run, argument: str, words: tuple[str, ...]) -> None:
+    make_run()
+    assert_refused(evaluate(argument), *words)
+
+
+def test_as_a_process_it_ends_with_2_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, ROOT / "evaluate.py", "runs=nowhere"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "error: nowhere: no run with a checkpoint here; train first (python train.py), or give checkpoint=PATH\n"
+    )
+    assert list(tmp_path.iterdir()) == []

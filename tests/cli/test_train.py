@@ -1,0 +1,245 @@
+"""`python train.py` as a user runs it: two steps of every norm, what a run leaves, resuming, and mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from enhance import checkpoint, settings
+from enhance.norm.registry import NORMS
+from tests.cli.conftest import ROOT, Ended
+
+TINY = (
+    "model.width=8",
+    "model.depth=2",
+    "data.crop=32",
+    "data.validation_share=0.25",
+    "validation.recalibrate_images=3",
+)
+
+
+@pytest.fixture
+def train(run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path) -> Callable[..., Ended]:
+    """Train on eight small pairs, by default for two steps; later words override earlier ones."""
+
+    def run(*words: str) -> Ended:
+        given = {word.partition("=")[0] for word in words}
+        defaults = (
+            "data=lol_v1",
+            f"data.root={pairs_root}",
+            f"runs={tmp_path / 'runs'}",
+            "batch_size=4",
+            "schedule.steps=2",
+            *TINY,
+        )
+        return run_script("train.py", *(word for word in defaults if word.partition("=")[0] not in given), *words)
+
+    return run
+
+
+def only_run(tmp_path: Path) -> Path:
+    (folder,) = (tmp_path / "runs").iterdir()
+    return folder
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_every_norm_trains(train: Callable[..., Ended], tmp_path: Path, norm: str) -> None:
+    ended = train(f"norm={norm}")
+    assert ended.code == 0, ended.err
+    assert "validation at step 2" in ended.out
+    kept = checkpoint.load(only_run(tmp_path) / "checkpoints" / "best.pt")
+    assert kept.step == 2
+    assert all(value.isfinite().all() for value in kept.model.values())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("batch_size=1",),
+        ("accumulate=2", "batch_size=2"),
+        ("precision=fp32", "channels_last=false", "average_decay=0"),
+        ("precision=fp16",),
+        ("precision=bf16", "data.workers=2"),
+        ("schedule.steps=null", "schedule.epochs=0.7", "optimizer.clip=0", "objective=l1", "deterministic=true"),
+        ("data=demo", "data.root=null"),
+    ],
+)
+def test_settings_train(train: Callable[..., Ended], tmp_path: Path, words: tuple[str, ...]) -> None:
+    ended = train(*words)
+    assert ended.code == 0, ended.err
+    assert (only_run(tmp_path) / "checkpoints" / "best.pt").is_file()
+
+
+def test_what_a_run_leaves(train: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = train("name=mine", "schedule.steps=4", "validation.every=2")
+    folder = only_run(tmp_path)
+    assert folder.name.endswith("-mine")
+    files = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
+    assert files == {"config.yaml", "provenance.json", "metrics.jsonl", "checkpoints", "validation"}
+    assert {path.name for path in (folder / "validation").iterdir()} == {
+        "report.json",
+        "report.csv",
+        "report.md",
+        "contact_sheet.png",
+    }
+    assert settings.from_yaml((folder / "config.yaml").read_text()).data.crop == 32
+    (start,) = json.loads((folder / "provenance.json").read_text())
+    assert start["seed"] == 0
+    assert start["parameters"] > 0
+    assert start["gflops_256x256"] > 0
+    assert "name=mine" in start["command"]
+    assert f"{start['parameters'] / 1e6:.2f} M parameters" in ended.out
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    scores = [row["validation/psnr"] for row in rows if "validation/psnr" in row]
+    assert len(scores) == 2
+    assert f"best validation PSNR {max(scores):.2f} dB" in ended.out
+    assert [row["step"] for row in rows if "train/loss" in row] == [2, 4]
+    events = EventAccumulator(str(folder)).Reload()
+    tags = events.Tags()
+    for tag in ("train/loss", "train/l1", "train/ssim", "train/lr", "train/grad_norm", "validation/ssim"):
+        assert tag in tags["scalars"], tag
+    assert {"system/images_per_second", "system/data_wait", "system/peak_memory_gib"} <= set(tags["scalars"])
+    assert sum(tag.startswith("gap_mean/") for tag in tags["scalars"]) == 10  # two batch norms a block, five blocks
+    assert len(tags["images"]) == len(start["validation_images"])
+    assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+def test_kept_statistics_are_recalibrated_and_the_raw_ones_beside_them(
+    train: Callable[..., Ended], tmp_path: Path
+) -> None:
+    train()
+    kept = checkpoint.load(only_run(tmp_path) / "checkpoints" / "best.pt")
+    assert kept.running_statistics
+    differ = [name for name, raw in kept.running_statistics.items() if not torch.equal(raw, kept.model[name])]
+    assert any(name.endswith("running_var") for name in differ)
+
+
+def test_recalibration_can_be_switched_off(train: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = train("validation.recalibrate=false")
+    assert "recalibrated" not in ended.out
+    kept = checkpoint.load(only_run(tmp_path) / "checkpoints" / "best.pt")
+    assert all(torch.equal(raw, kept.model[name]) for name, raw in kept.running_statistics.items())
+
+
+def test_same_seed_same_weights_and_another_seed_others(train: Callable[..., Ended], tmp_path: Path) -> None:
+    states = []
+    for number, seed in enumerate((5, 5, 6)):
+        train(f"seed={seed}", f"runs={tmp_path}/runs-{number}")
+        (file,) = (tmp_path / f"runs-{number}").glob("*/checkpoints/best.pt")
+        states.append(checkpoint.load(file).model)
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
+
+
+def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
+    train: Callable[..., Ended], tmp_path: Path, pairs_root: Path
+) -> None:
+    words = ["schedule.steps=60", "validation.every=20", "accumulate=2", "batch_size=2", "threads=1"]
+    common = ["data=lol_v1", f"data.root={pairs_root}", *TINY, *words]
+    command = [sys.executable, "train.py", *common, f"runs={tmp_path}/stopped"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("step "):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    (stopped,) = (tmp_path / "stopped").iterdir()
+    assert f"python train.py resume={stopped}" in rest
+    assert 0 < checkpoint.load(stopped / "checkpoints" / "last.pt").step < 60
+    assert train_resumed(stopped) == 0
+    assert train(*words, f"runs={tmp_path}/straight").code == 0
+    (straight,) = (tmp_path / "straight").iterdir()
+    for name in ("last", "best"):
+        resumed, undisturbed = (checkpoint.load(run / "checkpoints" / f"{name}.pt") for run in (stopped, straight))
+        assert resumed.step == undisturbed.step
+        assert all(torch.equal(value, resumed.model[key]) for key, value in undisturbed.model.items())
+        assert all(torch.equal(v, resumed.running_statistics[k]) for k, v in undisturbed.running_statistics.items())
+    steps = [json.loads(line)["step"] for line in (stopped / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert len(json.loads((stopped / "provenance.json").read_text())) == 2
+
+
+def train_resumed(run: Path) -> int:
+    return subprocess.run([sys.executable, "train.py", f"resume={run}"], cwd=ROOT, capture_output=True).returncode
+
+
+def test_what_cannot_be_resumed(train: Callable[..., Ended], tmp_path: Path, run_script: Callable[..., Ended]) -> None:
+    train()
+    run = only_run(tmp_path)
+    complete = run_script("train.py", f"resume={run}")
+    assert (complete.code, "is complete" in complete.err) == (2, True)
+    changed = run_script("train.py", f"resume={run}", "norm=gn")
+    assert (changed.code, "drop norm=gn" in changed.err) == (2, True)
+    best = run_script("train.py", f"resume={run}/checkpoints/best.pt")
+    assert (best.code, "give the run folder" in best.err) == (2, True)
+    missing = run_script("train.py", f"resume={tmp_path}/nowhere")
+    assert (missing.code, "nowhere" in missing.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("norm=batch",), "norm=batch is unknown: choose one of bn, gn, in, ln, none"),
+        (("model=huge",), "model=huge is unknown: choose one of unet, unet_small, unet_tiny"),
+        (("batchsize=4",), "batchsize is no setting: did you mean batch_size?"),
+        (("norm=bn", "norm.num_groups=4"), "norm.num_groups does not apply to the chosen norm"),
+        (("norm=gn", "norm.num_groups=3"), "norm.num_groups=3 does not divide"),
+        (("batch_size=0",), "batch_size=0 is too small"),
+        (("optimizer.lr=fast",), "optimizer.lr: Value 'fast'"),
+        (("precision=int8",), "precision=int8 is unknown: choose one of auto, fp32, bf16, fp16"),
+        (("device=tpu",), "device=tpu"),
+        (("schedule.epochs=3",), "schedule.steps and schedule.epochs"),
+        (("batch_size=32",), "batch_size=32 is larger than the training set of 6 images"),
+        (("batch_size=1", "data.crop=16", "model.depth=3"), "batch norm of 64 channels sees 1 value per channel"),
+        (("data.crop=64",), "data.crop"),
+        (("data.root=/nowhere",), "/nowhere"),
+        (("data.root=null",), "data.root=DIR"),
+    ],
+)
+def test_mistakes_are_told_before_the_first_step(
+    train: Callable[..., Ended], tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    ended = train(*words)
+    assert ended.code == 2
+    assert told in ended.err
+    assert len(ended.err.strip().splitlines()) <= 2, ended.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_truncated_image_is_named(train: Callable[..., Ended], tmp_path: Path, pairs_root: Path) -> None:
+    file = pairs_root / "our485" / "low" / "3.png"
+    file.write_bytes(file.read_bytes()[:-200])
+    ended = train()
+    assert (ended.code, str(file) in ended.err) == (2, True)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_pair_of_two_sizes_is_named(train: Callable[..., Ended], pairs_root: Path) -> None:
+    file = pairs_root / "our485" / "low" / "3.png"
+    Image.open(file).resize((40, 40)).save(file)
+    ended = train()
+    assert (ended.code, "3" in ended.err) == (2, True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX file permissions")
+def test_unwritable_run_folder(train: Callable[..., Ended], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = train(f"runs={tmp_path}/file/runs")
+    assert ended.code == 2
+    assert "cannot write a run folder" in ended.err
+
+
+def test_diverging_run_is_told_and_keeps_its_checkpoints(train: Callable[..., Ended]) -> None:
+    ended = train("optimizer.lr=1e30", "optimizer.clip=0", "schedule.steps=60", "schedule.warmup=0", "norm=none")
+    assert ended.code == 2
+    assert "lower optimizer.lr" in ended.err

@@ -1,0 +1,78 @@
+"""Scoring a model: each image alone, nothing in the model changed."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from enhance.errors import DataError
+from enhance.evaluation.evaluate import ImageScore, mean_score, score
+from enhance.evaluation.metrics import match_mean, psnr, ssim
+from enhance.models.unet import UNet
+
+CPU = torch.device("cpu")
+
+
+class Doubling(nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return 2 * image
+
+
+def without_seconds(scores: list[ImageScore]) -> dict[str, ImageScore]:
+    return {image.name: dataclasses.replace(image, seconds=0) for image in scores}
+
+
+def test_scores_are_the_metrics_of_output_and_of_input(pairs) -> None:
+    scores = score(Doubling().eval(), pairs, CPU)
+    assert [image.name for image in scores] == pairs.names
+    for image, (low, normal) in zip(scores, pairs.pairs, strict=True):
+        low, output, normal = low[None], 2 * low[None], normal[None]
+        matched = match_mean(output, normal)
+        assert image.psnr == pytest.approx(psnr(output, normal).item())
+        assert image.ssim == pytest.approx(ssim(output, normal).item())
+        assert image.psnr_gt_mean == pytest.approx(psnr(matched, normal).item())
+        assert image.ssim_gt_mean == pytest.approx(ssim(matched, normal).item())
+        assert image.psnr_input == pytest.approx(psnr(low, normal).item())
+        assert image.ssim_input == pytest.approx(ssim(low, normal).item())
+        assert image.seconds > 0
+
+
+def test_scores_do_not_depend_on_the_order_or_on_the_other_images(pairs, small_unet: Callable[[str], UNet]) -> None:
+    model = small_unet("bn")
+    forward = without_seconds(score(model, pairs, CPU))
+    pairs.names, pairs.pairs = pairs.names[::-1], pairs.pairs[::-1]
+    assert without_seconds(score(model, pairs, CPU)) == forward
+    pairs.names, pairs.pairs = pairs.names[:1], pairs.pairs[:1]
+    assert without_seconds(score(model, pairs, CPU)) == {"c.png": forward["c.png"]}
+
+
+def test_scoring_leaves_the_model_as_it_is(pairs, small_unet: Callable[[str], UNet]) -> None:
+    model = small_unet("bn")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    score(model, pairs, CPU)
+    assert not any(module.training for module in model.modules())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_an_image_too_small_is_named(pairs) -> None:
+    pairs.pairs[1] = (torch.zeros(3, 10, 30), torch.zeros(3, 10, 30))
+    with pytest.raises(DataError, match=r"b\.png: .*30x10 px"):
+        score(Doubling().eval(), pairs, CPU)
+
+
+def test_mean_score_is_the_mean_over_images_of_the_decibels() -> None:
+    scores = [ImageScore("a", 10, 0.2, 20, 0.4, 5, 0.1, 1), ImageScore("b", 20, 0.4, 21, 0.8, 7, 0.3, 3)]
+    assert mean_score(scores) == pytest.approx(
+        {
+            "psnr": 15,
+            "ssim": 0.3,
+            "psnr_gt_mean": 20.5,
+            "ssim_gt_mean": 0.6,
+            "psnr_input": 6,
+            "ssim_input": 0.2,
+            "seconds": 2,
+        }
+    )

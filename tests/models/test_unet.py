@@ -1,0 +1,86 @@
+"""The U-Net as a user meets it: any size, every setting, the same start under every norm."""
+
+import pytest
+import torch
+from torch import nn
+
+from enhance.models.unet import UNet, build_unet, count_gflops, count_parameters
+from enhance.norm.registry import NORMS
+from enhance.settings import ACTIVATIONS, ModelSettings, NormSettings
+
+
+def random_output(model: UNet) -> UNet:
+    """The output convolution starts at zero, which would hide everything before it."""
+    nn.init.normal_(model.output.weight, std=0.1)
+    return model
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 40), (97, 130)])
+@pytest.mark.parametrize(("unshuffle", "depth"), [(1, 1), (2, 3), (2, 4), (4, 3)])
+def test_every_size_from_16_px_passes(size: tuple[int, int], unshuffle: int, depth: int) -> None:
+    model = random_output(UNet(nn.BatchNorm2d, width=4, depth=depth, unshuffle=unshuffle)).eval()
+    image = torch.rand(1, 3, *size)
+    output = model(image)
+    assert output.shape == image.shape
+    assert output.isfinite().all()
+
+
+def test_padding_does_not_touch_images_that_need_none() -> None:
+    model = random_output(UNet(nn.BatchNorm2d, width=4, depth=2)).eval()
+    image = torch.rand(1, 3, 32, 48)
+    torch.testing.assert_close(model(image), image + model.residual(image))
+
+
+def test_untrained_model_is_the_identity() -> None:
+    image = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(build_unet(ModelSettings(width=8), NormSettings()).eval()(image), image)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("down", ["max_pool", "strided"])
+def test_every_setting_gives_gradients_to_every_parameter(activation: str, down: str) -> None:
+    model = random_output(
+        build_unet(ModelSettings(width=8, depth=2, activation=activation, down=down), NormSettings("gn"))
+    )
+    (model(torch.rand(2, 3, 32, 32)) * torch.randn(2, 3, 32, 32)).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_seed_gives_the_same_convolutions_under_every_norm() -> None:
+    def weights(norm: str) -> list[torch.Tensor]:
+        torch.manual_seed(3)
+        model = build_unet(ModelSettings(width=8, depth=2), NormSettings(norm))
+        return [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
+
+    for norm in NORMS:
+        for ours, reference in zip(weights(norm), weights("bn"), strict=True):
+            torch.testing.assert_close(ours, reference, rtol=0, atol=0)
+
+
+def test_entry_and_output_carry_no_norm() -> None:
+    """A photograph that is brighter all over comes out other than the dark one: its own brightness gets through."""
+    model = random_output(build_unet(ModelSettings(width=8, depth=1), NormSettings("in"))).eval()
+    assert not any(isinstance(module, tuple(set(NORMS.values()) - {nn.Identity})) for module in model.entry)
+    flat = torch.full((1, 3, 32, 32), 0.1)
+    assert not torch.allclose(model(flat) - flat, model(2 * flat) - 2 * flat)
+
+
+def test_counts() -> None:
+    model = UNet(lambda _: nn.Identity(), width=4, depth=1, unshuffle=2)
+    assert count_parameters(model) == sum(p.numel() for p in model.parameters())
+    plain = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1))
+    assert count_gflops(plain, 10, 20) == pytest.approx(2 * 10 * 20 * 3 * 5 * 9 / 1e9)
+    assert plain.training
+
+
+def test_compiles_and_exports_whole() -> None:
+    model = random_output(build_unet(ModelSettings(width=4, depth=1), NormSettings("bn")))
+    image = torch.rand(2, 3, 32, 32)
+    expected = model.eval()(image)
+    exported = torch.export.export(model, (image,)).module()
+    torch.testing.assert_close(exported(image), expected)
+    compiled = torch.compile(model.train(), fullgraph=True, backend="aot_eager")
+    compiled(image).square().sum().backward()
+    assert model.output.weight.grad is not None

@@ -1,0 +1,95 @@
+"""Statistics stay exact where the mean is far larger than the spread, and properties that hold for every shape."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enhance.norm.batch import BatchNorm
+from enhance.norm.functional import BATCH, CHANNELS, PLANES, normalize
+from enhance.norm.statistics import Axes, Moments, center_, channel_moments, dense_copy, split_channels
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("mean_over_std", [1e2, 1e4, 1e6])
+def test_mean_far_above_the_spread(mean_over_std: float, memory_format: torch.memory_format) -> None:
+    x = torch.randn(4, 6, 61, 67, dtype=torch.float64) * 0.5 + 0.5 * mean_over_std
+    x = x.float().to(memory_format=memory_format)
+    exact = x.double()
+    layer = BatchNorm(6, momentum=1.0)
+    y = layer(x)
+    mean, variance = exact.mean((0, 2, 3), keepdim=True), exact.var((0, 2, 3), keepdim=True)
+    # The buffer has float32's 24 bits; what standardizes the batch has more.
+    torch.testing.assert_close(layer.running_mean.double(), mean.flatten(), rtol=1e-7, atol=0)
+    torch.testing.assert_close(layer.running_var.double(), variance.flatten(), rtol=1e-5, atol=0)
+    wanted = (exact - mean) / (exact.var((0, 2, 3), unbiased=False, keepdim=True) + layer.eps).sqrt()
+    torch.testing.assert_close(y.double(), wanted, rtol=0, atol=1e-5)
+
+
+def test_one_far_image_among_many() -> None:
+    """The first mean is off by rounding for every image; only the second pass finds the small spread within."""
+    x = torch.randn(8, 6, 16, 16, dtype=torch.float64)
+    x[0] += 1e5
+    layer = BatchNorm(6, momentum=1.0)
+    layer(x.float())
+    torch.testing.assert_close(layer.running_var.double(), x.float().double().var((0, 2, 3)), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("axes", [BATCH, PLANES, CHANNELS])
+def test_center_leaves_what_it_says(axes: Axes) -> None:
+    x = torch.randn(3, 6, 5, 7) * 2 + 1e4
+    values = split_channels(dense_copy(x), 2)
+    mean, residual, variance = center_(values, axes)
+    wide = x.double().reshape(3, 2, 3, 35)
+    zero = torch.zeros_like(wide)  # statistics may come repeated along an axis
+    torch.testing.assert_close(values + mean, wide.float())
+    exact = wide.mean(axes, keepdim=True), wide.var(axes, unbiased=False, keepdim=True)
+    torch.testing.assert_close(zero + (mean.double() + residual), zero + exact[0], rtol=1e-10, atol=0)
+    torch.testing.assert_close(zero + variance, zero + exact[1], rtol=1e-5, atol=0)
+
+
+SIZES = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(1, 7), st.integers(1, 7))
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=SIZES, axes=st.sampled_from([BATCH, PLANES, CHANNELS]), seed=st.integers(0, 2**16))
+def test_normalize_is_its_formula(sizes: tuple[int, ...], axes: Axes, seed: int) -> None:
+    n, groups, size, h, w = sizes
+    generator = np.random.default_rng(seed)
+    x = generator.normal(3, 2, (n, groups, size, h * w))
+    weight, bias = generator.normal(size=(2, 1, groups, size, 1))
+    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    wanted = (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
+
+    def tensor(values: np.ndarray, *shape: int) -> torch.Tensor:
+        return torch.from_numpy(values).reshape(shape)
+
+    channels = groups * size
+    y, found_mean, found_variance = normalize(
+        tensor(x, n, channels, h, w), tensor(weight, channels), tensor(bias, channels), groups, axes, 1e-5
+    )
+    np.testing.assert_allclose(y.reshape(x.shape), wanted, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found_mean.numpy() + np.zeros_like(x), mean + np.zeros_like(x), atol=1e-12)
+    np.testing.assert_allclose(found_variance.numpy() + np.zeros_like(x), variance + np.zeros_like(x), atol=1e-12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(factor=st.floats(0.5, 1e3), offset=st.floats(-1e3, 1e3))
+def test_batch_norm_takes_scale_and_offset_away(factor: float, offset: float) -> None:
+    x = torch.randn(3, 6, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    layer = BatchNorm(6, eps=0).double()
+    torch.testing.assert_close(layer(factor * x + offset), layer(x), rtol=0, atol=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(cuts=st.lists(st.integers(1, 19), unique=True), far=st.sampled_from([0.0, 1e6]))
+def test_moments_of_parts_merge_to_those_of_the_whole(cuts: list[int], far: float) -> None:
+    x = torch.randn(20, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + far
+    parts = [channel_moments(part) for part in x.tensor_split(sorted(cuts))]
+    merged: Moments = parts[0]
+    for part in parts[1:]:
+        merged = merged.merge(part)
+    assert merged.count == 100
+    torch.testing.assert_close(merged.mean, x.mean((0, 2)), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(merged.variance, x.var((0, 2), unbiased=False), rtol=1e-8, atol=0)

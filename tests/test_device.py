@@ -1,0 +1,40 @@
+"""Device names a user may give."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from enhance.device import choose_device
+from enhance.errors import SettingsError
+
+
+def test_auto_takes_what_is_here() -> None:
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", "cuda:x", ""])
+def test_unusable_devices_are_named_with_the_choices(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^device={name} .*auto"):
+        choose_device(name)
+
+
+FAULTS = """
+import platform, resource, torch
+from enhance.device import keep_freed_memory
+keep_freed_memory()
+for step in range(8):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [torch.empty(2**23).fill_(1) for _ in range(4)]  # 32 MiB each
+    del blocks
+print(platform.libc_ver()[0], resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_freed_memory_is_kept_for_the_next_step() -> None:
+    library, faults = subprocess.check_output([sys.executable, "-c", FAULTS], text=True).split(" ")
+    if library != "glibc":
+        pytest.skip("only glibc keeps freed memory on demand")
+    assert int(faults) < 1000  # of the 32768 pages that the blocks have

@@ -1,0 +1,47 @@
+"""Learning rate, length of the run, optimizer."""
+
+import pytest
+import torch
+from torch import nn
+
+from enhance.settings import OptimizerSettings, ScheduleSettings
+from enhance.training.schedule import build_optimizer, learning_rate, total_steps
+
+
+def rates(schedule: ScheduleSettings, steps: int) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = learning_rate(optimizer, schedule, steps)
+    values = []
+    for _ in range(steps):
+        values.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return [*values, optimizer.param_groups[0]["lr"]]
+
+
+def test_rises_to_the_peak_then_falls_to_the_floor() -> None:
+    values = rates(ScheduleSettings(warmup=0.1, floor=0.05), 100)
+    peak = values.index(max(values))
+    assert peak == 10
+    assert values[peak] == pytest.approx(0.1)
+    assert values[:peak] == sorted(values[:peak])
+    assert values[peak:] == sorted(values[peak:], reverse=True)
+    assert values[0] > 0
+    assert values[-1] == pytest.approx(0.005)
+
+
+def test_length_from_steps_or_epochs() -> None:
+    assert total_steps(ScheduleSettings(steps=7), num_images=100, images_per_step=8) == 7
+    assert total_steps(ScheduleSettings(steps=None, epochs=2), num_images=100, images_per_step=8) == 25
+    assert total_steps(ScheduleSettings(steps=None, epochs=0.01), num_images=10, images_per_step=8) == 1
+
+
+def test_vectors_do_not_decay() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    optimizer = build_optimizer(model, OptimizerSettings(lr=0.1, weight_decay=0.5))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    before = [parameter.clone() for parameter in model.parameters()]
+    optimizer.step()
+    for old, new in zip(before, model.parameters(), strict=True):
+        torch.testing.assert_close(new, old * 0.95 if new.dim() > 1 else old)
