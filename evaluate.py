@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from enhance import checkpoint, command
+from enhance.config import evaluation_from_config
 from enhance.device import choose_device
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.choose import choose_pairs
 from enhance.evaluation.evaluate import score
 from enhance.evaluation.statistics import compare_statistics
 from enhance.inference.enhancer import Enhancer
-from enhance.settings import EvaluationSettings, evaluation_from_config
+from enhance.settings import EvaluationSettings
 
 
 def evaluate(settings: EvaluationSettings) -> None:

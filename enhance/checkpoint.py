@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from enhance import settings as settings_module
+from enhance import config
 from enhance.errors import CheckpointError, UserError
 from enhance.models.unet import UNet, build_unet
 from enhance.settings import Settings
@@ -31,20 +30,30 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write the checkpoint so that `path` holds, at every moment, either the old file or the new one, whole."""
+    """Write the checkpoint so that `path` holds, at every moment, either the old file or the new one, whole.
+
+    Raises:
+        CheckpointError: the disk is full, or the folder cannot be written.
+    """
     values = {"format": FORMAT} | {
         name: getattr(checkpoint, name) for name in ("step", "model", "running_statistics", "validation", "trainer")
     }
     values["settings"] = dataclasses.asdict(checkpoint.settings)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".tmp", delete=False) as file:
-        try:
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
             torch.save(values, file)
             file.flush()
             os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{path}: cannot be written ({error.strerror}); what stood there is intact. Make room, then resume"
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def load(path: Path) -> Checkpoint:
@@ -64,7 +73,7 @@ def load(path: Path) -> Checkpoint:
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this project; give a .pt file that train.py wrote")
     try:
-        values["settings"] = settings_module.from_dict(values["settings"])
+        values["settings"] = config.from_dict(values["settings"])
     except UserError as error:
         raise CheckpointError(f"{path}: its settings do not fit this version: {error}") from error
     return Checkpoint(**values)

@@ -2,10 +2,12 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-from enhance.errors import SettingsError
+from enhance.errors import SettingsError, UserError
 
 
 def choose_device(name: str) -> torch.device:
@@ -25,6 +27,15 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SettingsError(f"device={name} is absent: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
     return device
+
+
+@contextmanager
+def memory_told(device: torch.device, cure: str) -> Iterator[None]:
+    """Within, running out of a device's memory is a `UserError` that says `cure`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"{device}: out of memory: {cure}") from error
 
 
 def keep_freed_memory() -> None:

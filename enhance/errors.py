@@ -23,7 +23,8 @@ class CheckpointError(UserError):
 
 @contextmanager
 def told_to_the_user() -> Iterator[None]:
-    """End the process with exit code 2 and the message alone on a `UserError`; anything else keeps its traceback.
+    """End the process with exit code 2 and the message alone on a `UserError`, with 130 on Ctrl-C; anything else keeps
+    its traceback.
 
     Example:
         >>> with told_to_the_user():
@@ -34,3 +35,6 @@ def told_to_the_user() -> Iterator[None]:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    except KeyboardInterrupt as error:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from error

@@ -1,19 +1,14 @@
-"""Typed settings: the YAML of `configs/` becomes these dataclasses once, and no dict travels further.
-
-With `enhance.command`, the only module that knows OmegaConf.
-"""
+"""Typed settings: the YAML of `configs/` becomes these dataclasses once (`enhance.config`), and no dict travels on."""
 
 import dataclasses
 import difflib
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from pathlib import Path
+from typing import Any
 
 from enhance.errors import SettingsError
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -146,10 +141,20 @@ class Settings:
         one_of("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
         one_of("model.activation", self.model.activation, ACTIVATIONS)
         one_of("model.down", self.model.down, ("max_pool", "strided"))
+        for key, value in _floats(self):
+            if not math.isfinite(value):
+                raise SettingsError(f"{key}={value} is not a finite number: give one")
         for key, smallest in _SMALLEST.items():
             value = _get(self, key)
             if value is not None and value < smallest:
                 raise SettingsError(f"{key}={value} is too small: it is at least {smallest}")
+        for key, largest in _LARGEST.items():
+            value = _get(self, key)
+            if value is not None and value > largest:
+                raise SettingsError(f"{key}={value} is too large: it is at most {largest}")
+        for key in _POSITIVE:
+            if _get(self, key) == 0:
+                raise SettingsError(f"{key}=0 is too small: it is more than 0")
         for key in _SHARES:
             if not 0 <= _get(self, key) <= 1:
                 raise SettingsError(f"{key}={_get(self, key)} is out of range: it is a share, between 0 and 1")
@@ -163,6 +168,10 @@ class Settings:
             raise SettingsError(
                 f"data.camera.exposure_min_ev={camera.exposure_min_ev} is above "
                 f"exposure_max_ev={camera.exposure_max_ev}: swap them"
+            )
+        if self.name is not None and (not self.name or Path(self.name).name != self.name):
+            raise SettingsError(
+                f"name={self.name} is no name for a folder: leave out / and choose another; runs= is its place"
             )
         if self.objective.l1 == 0 and self.objective.ssim == 0:
             raise SettingsError("objective.l1 and objective.ssim are both 0: nothing to learn from; raise one")
@@ -185,6 +194,7 @@ class EvaluationSettings:
     out: str | None = None  # folder of the report; None makes evaluation-<data>-<split> in the run folder
 
 
+PLACES = ("root", "val_root", "low", "normal")  # of DataSettings: paths of the user
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")
 _SMALLEST = {
     "seed": 0,
@@ -202,6 +212,7 @@ _SMALLEST = {
     "model.depth": 1,
     "model.unshuffle": 1,
     "norm.eps": 0,
+    "norm.momentum": 0,
     "norm.num_groups": 1,
     "objective.l1": 0,
     "objective.ssim": 0,
@@ -214,6 +225,14 @@ _SMALLEST = {
     "validation.recalibrate_images": 1,
     "validation.strips": 0,
 }
+_LARGEST = {
+    "seed": 2**63 - 1,  # torch takes no more
+    "data.camera.seed": 2**63 - 1,
+    "threads": 1024,
+    "model.width": 4096,
+    "norm.momentum": 1,
+}
+_POSITIVE = ("optimizer.lr", "schedule.epochs")  # with _SMALLEST 0
 _SHARES = (
     "average_decay",
     "data.validation_share",
@@ -230,76 +249,18 @@ def _get(settings: Any, key: str) -> Any:
     return settings
 
 
+def _floats(settings: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    for each in dataclasses.fields(settings):
+        value = getattr(settings, each.name)
+        if dataclasses.is_dataclass(value):
+            yield from _floats(value, f"{prefix}{each.name}.")
+        elif isinstance(value, float):
+            yield prefix + each.name, value
+
+
 def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise `SettingsError` with the choices, and the nearest of them, unless `value` is among them."""
     if value not in choices:
         near = difflib.get_close_matches(str(value), choices, n=1)
         meant = f"; did you mean {near[0]}?" if near else ""
         raise SettingsError(f"{key}={value} is unknown: choose one of {', '.join(choices)}{meant}")
-
-
-def from_config(config: DictConfig) -> Settings:
-    """Turn the composed configuration into checked `Settings`.
-
-    Raises:
-        SettingsError: an unknown key, a value of the wrong type, or one out of range.
-    """
-    settings = _typed(Settings, config)
-    settings.validate()
-    return settings
-
-
-def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
-    """Turn the composed configuration of `evaluate.py` into checked settings.
-
-    Raises:
-        SettingsError: as `from_config`.
-    """
-    # A data set chooses a schedule, which is for training.
-    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "schedule"])
-    settings = _typed(EvaluationSettings, config)
-    if settings.data is not None:
-        Settings(data=settings.data).validate()
-    return settings
-
-
-def from_dict(values: dict[str, Any]) -> Settings:
-    """The inverse of `dataclasses.asdict`, for settings that a run or a checkpoint keeps.
-
-    Raises:
-        SettingsError: as `from_config`.
-    """
-    return from_config(OmegaConf.create(values))
-
-
-def to_yaml(settings: Settings) -> str:
-    """The settings as YAML text, ready to be read by `from_yaml`."""
-    return OmegaConf.to_yaml(OmegaConf.structured(settings))
-
-
-def from_yaml(text: str) -> Settings:
-    """Settings from the text of a run's `config.yaml`.
-
-    Raises:
-        SettingsError: as `from_config`.
-    """
-    config = OmegaConf.create(text)
-    assert isinstance(config, DictConfig)
-    return from_config(config)
-
-
-def _typed(kind: type[T], config: DictConfig) -> T:
-    try:
-        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), config))
-    except OmegaConfBaseException as error:
-        raise SettingsError(_in_one_line(error)) from error
-    assert isinstance(settings, kind)
-    return settings
-
-
-def _in_one_line(error: OmegaConfBaseException) -> str:
-    reason = str(error).splitlines()[0]
-    key = getattr(error, "full_key", None)
-    if isinstance(error, ConfigKeyError):
-        return f"{key} is no setting; --cfg job shows all keys"
-    return f"{key}: {reason}" if key else reason

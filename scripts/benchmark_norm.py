@@ -1,6 +1,6 @@
 """Time, and MiB kept for backward, of the own norms beside torch.nn.BatchNorm2d, on the CPU: a training step of
-`model=unet_small` (batch 8, crops of 128, L1 loss, AdamW), then forward and backward of single layers.
-What is compared runs in turn in one process; a ratio is one of medians."""
+`model=unet_small` (batch 8, crops of 128, with the trainer's loss, clipping and optimizer), then forward and backward
+of single layers. What is compared runs in turn in one process; a ratio is one of medians."""
 
 import argparse
 import statistics
@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import l1_loss
 
 from enhance.device import keep_freed_memory
 from enhance.models.unet import UNet
 from enhance.norm.registry import NORMS
+from enhance.settings import ObjectiveSettings, OptimizerSettings
+from enhance.training.objective import Objective
+from enhance.training.schedule import build_optimizer
 
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 KINDS = [(layout, dtype) for layout in FORMATS for dtype in (torch.bfloat16, torch.float32)]
@@ -26,12 +28,14 @@ Pass = tuple[Callable[[], Tensor], Callable[[Tensor], object]]  # forward, and w
 def training_step(norm: Callable, dtype: torch.dtype, layout: str) -> Pass:
     model = UNet(norm, width=32, depth=3, unshuffle=2).to(memory_format=FORMATS[layout])
     image = torch.rand(8, 3, 128, 128).to(memory_format=FORMATS[layout])
-    optimizer = torch.optim.AdamW(model.parameters())
+    optimizer = build_optimizer(model, OptimizerSettings())
+    objective = Objective(ObjectiveSettings())
 
     def finish(y: Tensor) -> None:
-        optimizer.zero_grad()
-        l1_loss(y.float(), image).backward()
+        objective(y.float(), image)[0].backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        optimizer.zero_grad()
 
     return torch.autocast("cpu", dtype, enabled=dtype != torch.float32)(lambda: model(image)), finish
 

@@ -27,7 +27,8 @@ def main() -> None:
     failures = enhance_files(Enhancer.load(path, choose_device(arguments.device)), pairs)
     print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {arguments.out}")
     if failures:
-        raise DataError("\n".join(failures))
+        more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []
+        raise DataError("\n".join(failures[:5] + more))
 
 
 if __name__ == "__main__":

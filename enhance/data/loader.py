@@ -3,6 +3,7 @@
 import functools
 import signal
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from enhance.data.layouts import LAYOUTS, Pair, find_pairs
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs
 from enhance.data.scenes import group_scenes, hold_out, perceptual_hash
 from enhance.errors import DataError
-from enhance.settings import DataSettings, one_of
+from enhance.models.unet import SMALLEST_SIDE
+from enhance.settings import PLACES, DataSettings, one_of
 
-_PLACES = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal")}
+_KNOWN_PLACES = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal")}
 
 
 def open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
@@ -38,7 +40,7 @@ def open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
         train, validation = _open_photographs(data)
     else:
         return _open_pairs(data)
-    _check_crop(train, data.crop)
+    _check_sides(validation)
     return _through_camera(train, data), _through_camera(validation, data)
 
 
@@ -52,18 +54,30 @@ def open_test(data: DataSettings) -> PairSource | None:
     if data.name in ("demo", "photos"):
         return None
     pairs = find_pairs(data, "test")
-    return None if pairs is None else _real(pairs, _open_both(pairs, Cache(data.cache_gib)))
+    if pairs is None:
+        return None
+    images = _open_both(pairs, Cache(data.cache_gib))
+    _check_sides([normal for _, normal in images])
+    return _real(pairs, images)
 
 
 def _check_places(data: DataSettings) -> None:
     one_of("data.name", data.name, ("demo", "photos", *LAYOUTS))
-    places = _PLACES.get(data.name, ("root",))
-    for key in ("root", "val_root", "low", "normal"):
+    places = _KNOWN_PLACES.get(data.name, ("root",))
+    for key in PLACES:
         if getattr(data, key) is not None and key not in places:
             raise DataError(
                 f"data.{key}={getattr(data, key)} means nothing to data={data.name}; "
                 "choose the data set that lies there: data=photos, lol_v1, lol_v2_real, lol_v2_synthetic or pairs"
             )
+    for one, other in (("root", "val_root"), ("low", "normal")):
+        folder = getattr(data, one)
+        if folder is not None and getattr(data, other) is not None and _same(folder, getattr(data, other)):
+            raise DataError(f"data.{one} and data.{other} are one folder, {folder}: give two")
+
+
+def _same(folder: str, other: str) -> bool:
+    return Path(folder).resolve() == Path(other).resolve()
 
 
 def _in_memory(photographs: dict[str, np.ndarray]) -> list[OpenedImage]:
@@ -96,7 +110,7 @@ def _open_pairs(data: DataSettings) -> tuple[RealPairs, RealPairs]:
     images = _open_both(pairs, Cache(data.cache_gib))
     scenes = group_scenes([normal.hash for _, normal in images])
     train, held = hold_out([pair.name for pair in pairs], scenes, data.validation_share)
-    _check_crop([images[index][1] for index in train], data.crop)
+    _check_sides([images[index][1] for index in held])
     parts = [([pairs[index] for index in part], [images[index] for index in part]) for part in (train, held)]
     return _real(*parts[0]), _real(*parts[1])
 
@@ -118,12 +132,13 @@ def _real(pairs: list[Pair], images: list[tuple[OpenedImage, OpenedImage]]) -> R
     return RealPairs([pair.name for pair in pairs], *zip(*images, strict=True))
 
 
-def _check_crop(images: Sequence[OpenedImage], crop: int) -> None:
-    small = [f"{image.name} {_size(image)}" for image in images if min(image.size) < crop]
+def _check_sides(images: Sequence[OpenedImage]) -> None:
+    """Images to score are as large as the U-Net and SSIM need them."""
+    small = [f"{image.name} {_size(image)}" for image in images if min(image.size) < SMALLEST_SIDE]
     if small:
         raise DataError(
-            f"data.crop={crop} is larger than {len(small)} of {len(images)} training images: {shortened(small)}; "
-            "lower data.crop or remove them"
+            f"{len(small)} of {len(images)} images to score are smaller than {SMALLEST_SIDE}x{SMALLEST_SIDE} px: "
+            f"{shortened(small)}; remove them"
         )
 
 
@@ -132,7 +147,14 @@ def _size(image: OpenedImage) -> str:
 
 
 def training_batches(
-    source: PairSource, crop: int, batch_size: int, first_batch: int, last_batch: int, seed: int, workers: int
+    source: PairSource,
+    crop: int,
+    batch_size: int,
+    first_batch: int,
+    last_batch: int,
+    seed: int,
+    workers: int,
+    pin_memory: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches `first_batch` to `last_batch` - 1 of the endless stream of training crops.
 
@@ -150,6 +172,7 @@ def training_batches(
         batch_sampler=batches,  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=_collate,
+        pin_memory=pin_memory,  # page-locked, for the way to a CUDA device
         worker_init_fn=_leave_interrupts_alone,
         generator=torch.Generator(),  # else the loader draws from torch's own, which the training uses
     )

@@ -17,6 +17,7 @@ class PairSource(Protocol):
     """A set of pairs, for training on crops and for scoring whole images."""
 
     names: list[str]
+    sizes: list[tuple[int, int]]  # height and width in pixels
 
     def __len__(self) -> int: ...
 
@@ -34,6 +35,7 @@ class RealPairs:
 
     def __init__(self, names: list[str], low: Sequence[OpenedImage], normal: Sequence[OpenedImage]) -> None:
         self.names = names
+        self.sizes = [image.size for image in normal]
         self._low = low
         self._normal = normal
 
@@ -56,6 +58,7 @@ class CameraPairs:
 
     def __init__(self, names: list[str], normal: Sequence[OpenedImage], camera: CameraSettings) -> None:
         self.names = names
+        self.sizes = [image.size for image in normal]
         self._normal = normal
         self._camera = camera
 

@@ -34,6 +34,8 @@ def choose_pairs(run: Settings, data: DataSettings | None) -> Choice:
     if data is None:
         return _own(run)
     test = open_test(data)
+    if (data.name, data.root) == (run.data.name, run.data.root):  # the same held-out part, then
+        data.validation_share = run.data.validation_share
     source = test if test is not None else open_training(data)[1]
     choice = Choice(data.name, "validation" if test is None else "test", source, None)
     try:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from enhance.data.pairs import PairSource
+from enhance.device import memory_told
 from enhance.errors import DataError
 from enhance.evaluation.metrics import match_mean, psnr, ssim
 
@@ -41,10 +42,11 @@ def score(model: nn.Module, source: PairSource, device: torch.device) -> list[Im
     assert not model.training
     scores: list[ImageScore] = []
     for index, name in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=None)):
-        low, normal = (image[None].to(device) for image in source.whole(index))
-        if index == 0:
-            model(low)  # warm-up: the first call also pays for set-up and memory
-        output, seconds = _timed(model, low)
+        with memory_told(device, f"{name} is too large for it; choose a smaller model=, or device=cpu"):
+            low, normal = (image[None].to(device) for image in source.whole(index))
+            if index == 0:
+                model(low)  # warm-up: the first call also pays for set-up and memory
+            output, seconds = _timed(model, low)
         try:
             scores.append(_score_image(name, low, output, normal, seconds))
         except DataError as error:

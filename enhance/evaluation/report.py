@@ -90,7 +90,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     for entry, choice in zip(values["statistics"], evaluation.statistics, strict=True):
         del entry["scores"]
         entry["mean"] = mean_score(choice.scores) if choice.scores else None
-    return _null_for_infinite(values)
+    return _null_for_non_finite(values)
 
 
 def terminal_table(evaluation: Evaluation) -> str:
@@ -156,9 +156,9 @@ def _piped(row: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _null_for_infinite(value: Any) -> Any:
+def _null_for_non_finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _null_for_infinite(item) for key, item in value.items()}
+        return {key: _null_for_non_finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_null_for_infinite(item) for item in value]
-    return None if isinstance(value, float) and math.isinf(value) else value
+        return [_null_for_non_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

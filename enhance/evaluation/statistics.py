@@ -1,6 +1,7 @@
 """What the batch norms' statistics are worth: the same weights scored under three choices of them."""
 
 import copy
+import math
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -65,15 +66,21 @@ def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, dev
         Number of images seen: at most `count`.
     """
     count = min(count, len(training))
-    images = (_trimmed(training.whole(index * len(training) // count)[0]) for index in range(count))
+    images = (_within_area(training.whole(index * len(training) // count)[0]) for index in range(count))
     return recalibrate(model, (batch.to(device) for batch in _batches(images)))
 
 
 BATCH = 8  # images; 32 give the same score
-LARGEST_SIDE = 1024  # pixels: keeps a batch of photographs within the memory of a small card
+LARGEST_AREA = 2**18  # pixels of an image: a batch of them fits a small card; LOL's 600x400 pass whole
 
 
-def _trimmed(image: Tensor, height: int = LARGEST_SIDE, width: int = LARGEST_SIDE) -> Tensor:
+def _within_area(image: Tensor) -> Tensor:
+    height, width = image.shape[1:]
+    shrink = min(1.0, math.sqrt(LARGEST_AREA / (height * width)))
+    return _trimmed(image, round(height * shrink), round(width * shrink))
+
+
+def _trimmed(image: Tensor, height: int, width: int) -> Tensor:
     """The middle of (3, H, W), at most `height` times `width`."""
     top, left = max(0, image.shape[1] - height) // 2, max(0, image.shape[2] - width) // 2
     return image[:, top : top + height, left : left + width]

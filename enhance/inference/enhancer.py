@@ -7,9 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enhance import checkpoint
-from enhance.models.unet import UNet
-
-SMALLEST = 16  # side of the smallest image that the U-Net takes, in pixels
+from enhance.models.unet import SMALLEST_SIDE, UNet
 
 
 class Enhancer:
@@ -40,6 +38,6 @@ class Enhancer:
         A side shorter than 16 px is extended by its last pixels for the U-Net, and the result cropped.
         """
         height, width = image.shape[-2:]
-        missing = (0, max(0, SMALLEST - width), 0, max(0, SMALLEST - height))
+        missing = (0, max(0, SMALLEST_SIDE - width), 0, max(0, SMALLEST_SIDE - height))
         padded = F.pad(image[None].to(self.device), missing, mode="replicate")
         return self.model(padded)[0, :, :height, :width].clamp(0, 1).to(image.device)

@@ -6,6 +6,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from enhance.data.images import list_images, read_image, shortened, to_tensor, write_image
+from enhance.device import memory_told
 from enhance.errors import DataError, SettingsError
 from enhance.inference.enhancer import Enhancer
 
@@ -54,9 +55,11 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]]) -> list[st
         except DataError as error:
             failures.append(str(error))
             continue
+        with memory_told(enhancer.device, f"{photo} is too large for it; make the photograph smaller, or --device cpu"):
+            enhanced = enhancer.enhance(image)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(target, enhancer.enhance(image))
+            write_image(target, enhanced)
         except OSError as error:
             raise SettingsError(f"{target}: cannot be written ({error.strerror}); give another OUT") from error
     return failures

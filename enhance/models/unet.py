@@ -11,6 +11,8 @@ from enhance.models.blocks import ACTIVATIONS, DoubleConv, Down, NormFactory, Up
 from enhance.norm.registry import build_norm
 from enhance.settings import ModelSettings, NormSettings
 
+SMALLEST_SIDE = 16  # pixels; reflection pads up to 32 and cannot be wider than the image
+
 
 class UNet(nn.Module):
     """Residual U-Net at reduced resolution: (N, 3, H, W) in [0, 1] -> (N, 3, H, W), not clamped; H, W >= 16.

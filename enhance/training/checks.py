@@ -2,6 +2,7 @@
 
 import torch
 
+from enhance.data.images import shortened
 from enhance.data.pairs import PairSource
 from enhance.errors import DataError
 from enhance.models.unet import build_unet
@@ -9,15 +10,26 @@ from enhance.settings import Settings
 
 
 def check_batch(settings: Settings, train: PairSource) -> None:
-    """A batch has no image twice.
+    """The training images suffice for a batch, and each of them for a crop.
 
     Raises:
-        DataError: it is larger than the data set.
+        DataError: one of the two is larger than what it is taken from.
     """
     if settings.batch_size > len(train):
         raise DataError(
             f"batch_size={settings.batch_size} is larger than the training set of {len(train)} images "
             f"(data={settings.data.name}): lower batch_size or add images"
+        )
+    crop = settings.data.crop
+    small = [
+        f"{name} {width}x{height}"
+        for name, (height, width) in zip(train.names, train.sizes, strict=True)
+        if min(height, width) < crop
+    ]
+    if small:
+        raise DataError(
+            f"data.crop={crop} is larger than {len(small)} of {len(train)} training images: {shortened(small)}; "
+            "lower data.crop or remove them"
         )
 
 

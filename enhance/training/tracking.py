@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from enhance import settings as settings_module
+from enhance import config
 from enhance.errors import SettingsError
 from enhance.settings import Settings
 
@@ -33,7 +33,7 @@ def create_run_folder(settings: Settings) -> Path:
     try:
         folder = _new_folder(Path(settings.runs), stem)
         (folder / "checkpoints").mkdir()
-        (folder / "config.yaml").write_text(settings_module.to_yaml(settings))
+        (folder / "config.yaml").write_text(config.to_yaml(settings))
     except OSError as error:
         raise SettingsError(f"runs={settings.runs}: cannot write a run folder there ({error.strerror})") from error
     return folder
@@ -52,7 +52,7 @@ def _new_folder(parent: Path, stem: str) -> Path:
             number += 1
 
 
-def provenance(settings: Settings) -> dict[str, Any]:
+def provenance(settings: Settings, device: torch.device) -> dict[str, Any]:
     """Where a run comes from: code, versions, machine, seed and command."""
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -60,7 +60,8 @@ def provenance(settings: Settings) -> dict[str, Any]:
         "git": _git_state(),
         "python": sys.version.split()[0],
         "packages": {package: version(package) for package in PACKAGES},
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": str(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "cpu_threads": torch.get_num_threads(),
         "seed": settings.seed,
     }
@@ -95,7 +96,9 @@ class Tracker:
         file = self.folder / "metrics.jsonl"
         if file.exists():
             lines = [line for line in file.read_text().splitlines() if _step_of(line) <= step]
-            file.write_text("".join(f"{line}\n" for line in lines))
+            kept = file.with_suffix(".tmp")
+            kept.write_text("".join(f"{line}\n" for line in lines))
+            os.replace(kept, file)
 
     def write_provenance(self, values: dict[str, Any]) -> None:
         """Add a start or a resumption to provenance.json, a list of them."""

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 
 from enhance.checkpoint import Checkpoint, save
 from enhance.data.loader import open_training, training_batches
-from enhance.device import choose_device, keep_freed_memory
-from enhance.errors import SettingsError, UserError
+from enhance.device import choose_device, keep_freed_memory, memory_told
+from enhance.errors import DataError, SettingsError, UserError
 from enhance.models.unet import build_unet, count_gflops, count_parameters
 from enhance.norm.recalibrate import running_statistics
 from enhance.settings import Settings
@@ -55,6 +56,8 @@ class Trainer:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS does not repeat itself
         torch.use_deterministic_algorithms(settings.deterministic)
         torch.backends.cudnn.benchmark = not settings.deterministic
+        # SSIM takes E[x^2] - E[x]^2 of flat regions, where TF32's error of 1e-3 is as large as what is left.
+        torch.backends.cudnn.allow_tf32 = False
         check_model(settings)
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
@@ -70,7 +73,6 @@ class Trainer:
         self.step = 0
         self.saved = -1  # step of the last checkpoint
         self.best = -math.inf
-        self.last_validation: dict[str, float] = {}
         if resume is None:
             self.folder = create_run_folder(settings)
         else:
@@ -89,6 +91,10 @@ class Trainer:
         with stop_on_signal() as stopped:
             try:
                 self._loop(progress, stopped)
+            except UserError:
+                if self.saved < 0 and self.step == 0:  # nothing was learned, and nothing half-written remains
+                    shutil.rmtree(self.folder)
+                raise
             finally:
                 progress.close()
                 self.tracker.close()
@@ -107,6 +113,7 @@ class Trainer:
             last_batch=self.steps * settings.accumulate,
             seed=settings.seed,
             workers=settings.data.workers,
+            pin_memory=self.device.type == "cuda",
         )
         meter = Meter()
         while self.step < self.steps and not stopped:
@@ -121,23 +128,17 @@ class Trainer:
                 meter = Meter()
         if self.saved != self.step:
             recalibrate_for(settings, self.average.model, self.train, self.device)
-            self._save("last")
+            self._save("last", validation={})
 
     def _train_step(self, batches: Iterator[tuple[Tensor, Tensor]], meter: Meter) -> None:
         for _ in range(self.settings.accumulate):
             with meter.waiting():
                 low, normal = (self._to_device(images) for images in next(batches))
-            try:
+            with memory_told(self.device, self._less_memory()):
                 with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                     output = self.model(low)
                 loss, parts = self.objective(output.float(), normal)
                 self.scaler.scale(loss / self.settings.accumulate).backward()
-            except torch.OutOfMemoryError as error:
-                raise UserError(
-                    f"{self.device}: out of memory at batch_size={self.settings.batch_size} and "
-                    f"data.crop={self.settings.data.crop}: lower one of them, choose a smaller model=, "
-                    "or lower batch_size and raise accumulate"
-                ) from error
             meter.add(len(low), {"loss": loss.detach()} | parts)
         self.scaler.unscale_(self.optimizer)
         clip = self.settings.optimizer.clip or math.inf
@@ -152,11 +153,7 @@ class Trainer:
     def _read(self, meter: Meter, progress: Progress) -> None:
         values = meter.read()
         lr = self.optimizer.param_groups[0]["lr"]
-        if not math.isfinite(values["train/loss"]):
-            raise UserError(
-                f"the loss is {values['train/loss']} at step {self.step}: lower optimizer.lr, set optimizer.clip, "
-                f"or take precision=fp32; the last good checkpoints are in {self.folder / 'checkpoints'}"
-            )
+        self._check_finite("loss", values["train/loss"])
         memory = {"system/peak_memory_gib": peak_memory_gib(self.device)}
         self.tracker.scalars(self.step, values | memory | {"train/lr": lr})
         speed, wait = values["system/images_per_second"], values["system/data_wait"]
@@ -165,13 +162,13 @@ class Trainer:
     def _validate(self, progress: Progress) -> None:
         settings, model = self.settings, self.average.model
         found = validate(settings, model, self.train, self.validation, self.device)
-        self.last_validation = found.mean
+        self._check_finite("validation PSNR", found.mean["psnr"])
         is_best = found.mean["psnr"] > self.best
         self.best = max(self.best, found.mean["psnr"])
         progress.validated(found.line(self.step), found.mean["psnr"], self.best)
         if is_best:
-            self._save("best")
-        self._save("last")
+            self._save("best", found.mean)
+        self._save("last", found.mean)
         values = {f"validation/{name}": value for name, value in found.mean.items()}
         if found.recalibrate_seconds is not None:
             values["validation/recalibrate_seconds"] = found.recalibrate_seconds
@@ -193,7 +190,7 @@ class Trainer:
             name = f"input output target/{self.validation.names[index]}"
             self.tracker.strip(self.step, name, [low, output, normal])
 
-    def _save(self, name: str) -> None:
+    def _save(self, name: str, validation: dict[str, float]) -> None:
         trainer: dict[str, Any] | None = None
         if name == "last":
             trainer = {
@@ -202,36 +199,60 @@ class Trainer:
                 "schedule": self.schedule.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "best": self.best,
+                "images": self._images(),
             }
         checkpoint = Checkpoint(
             settings=self.settings,
             step=self.step,
             model=self.average.model.state_dict(),
             running_statistics=running_statistics(self.model),
-            validation=self.last_validation,
+            validation=validation,
             trainer=trainer,
         )
         save(checkpoint, self.folder / "checkpoints" / f"{name}.pt")
         self.saved = self.step
 
+    def _images(self) -> dict[str, list[str]]:
+        return {"training": self.train.names, "validation": self.validation.names}
+
+    def _less_memory(self) -> str:
+        return (
+            f"batch_size={self.settings.batch_size} and data.crop={self.settings.data.crop} are too large for it; "
+            "lower one of them, choose a smaller model=, or lower batch_size and raise accumulate"
+        )
+
+    def _check_finite(self, what: str, value: float) -> None:
+        if math.isnan(value) or (what == "loss" and math.isinf(value)):
+            kept = f"; the last good checkpoints are in {self.folder / 'checkpoints'}" if self.saved >= 0 else ""
+            raise UserError(
+                f"the {what} is {value} at step {self.step}: lower optimizer.lr, set optimizer.clip, "
+                f"or take precision=fp32{kept}"
+            )
+
     def _restore(self, checkpoint: Checkpoint) -> None:
         assert checkpoint.trainer is not None
         state = checkpoint.trainer
+        if state["images"] != self._images():
+            raise DataError(
+                f"resume={self.folder}: the images are not those of the run (it had {len(state['images']['training'])} "
+                f"for training and {len(state['images']['validation'])} for validation, here are {len(self.train)} and "
+                f"{len(self.validation)}); bring them back, give data.root=, or start a new run"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         self.average.load(checkpoint.model, checkpoint.step)
-        self.step, self.best, self.last_validation = checkpoint.step, state["best"], checkpoint.validation
+        self.step = self.saved = checkpoint.step
+        self.best = state["best"]
         if self.step >= self.steps:
             raise SettingsError(f"resume={self.folder}: this run is complete ({self.step} of {self.steps} steps)")
 
     def _announce(self) -> None:
         settings = self.settings
         parameters, gflops = count_parameters(self.model), count_gflops(self.model)
-        values = provenance(settings) | {
+        values = provenance(settings, self.device) | {
             "resumed_at_step": self.step,
-            "device": str(self.device),
             "precision": str(self.dtype).removeprefix("torch."),
             "parameters": parameters,
             "gflops_256x256": round(gflops, 3),
@@ -251,7 +272,5 @@ class Trainer:
 
     def _to_device(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""
-        if self.device.type == "cuda":
-            images = images.pin_memory()
         images = images.to(self.device, memory_format=self.memory_format, non_blocking=True)
         return images.float().div_(255)

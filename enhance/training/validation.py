@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from enhance.data.pairs import PairSource
+from enhance.device import memory_told
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.evaluate import ImageScore, mean_score, score
 from enhance.evaluation.statistics import recalibrate_on_pairs
@@ -44,7 +45,10 @@ def recalibrate_for(settings: Settings, model: UNet, train: PairSource, device: 
     if not settings.validation.recalibrate or not batch_norms(model):
         return None
     start = time.perf_counter()
-    recalibrate_on_pairs(model, train, settings.validation.recalibrate_images, device)
+    with memory_told(
+        device, "recalibration takes 8 whole images; choose a smaller model=, or validation.recalibrate=false"
+    ):
+        recalibrate_on_pairs(model, train, settings.validation.recalibrate_images, device)
     return time.perf_counter() - start
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -25,3 +26,11 @@ def test_missing_photograph_is_named(run_script, tmp_path: Path) -> None:
     ended = run_script("scripts/before_after.py", *words)
     assert (ended.code, "none.png" in ended.err) == (2, True)
     assert not (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "width", "told"), [("none/sheet.png", "20", "not there"), ("sheet.png", "0", "--width 0")]
+)
+def test_mistakes_are_told(run_script, tmp_path: Path, out: str, width: str, told: str) -> None:
+    ended = run_script("scripts/before_after.py", tmp_path, tmp_path, tmp_path / out, "--width", width)
+    assert (ended.code, told in ended.err) == (2, True)

@@ -79,6 +79,22 @@ def test_other_data_and_another_folder_can_be_given(evaluate, make_run, tmp_path
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
 
 
+def test_images_smaller_than_a_training_crop_are_scored(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
+    make_run()
+    write_pairs(tmp_path / "other" / "our485", range(30, 34))  # 56x40, and data.crop is 128 by default
+    ended = evaluate("data=lol_v1", f"data.root={tmp_path}/other", f"out={tmp_path}/out")
+    assert ended.code == 0, ended.err
+
+
+def test_images_too_small_to_score_are_named(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
+    make_run()
+    write_pairs(tmp_path / "other" / "eval15", range(30, 32))
+    for side in ("low", "high"):
+        file = tmp_path / "other" / "eval15" / side / "31.png"
+        Image.open(file).resize((20, 12)).save(file)
+    assert_refused(evaluate("data=lol_v1", f"data.root={tmp_path}/other"), "31.png 20x12", "16x16")
+
+
 def test_scenes_that_the_run_was_trained_on_are_not_scored_in_silence(
     evaluate, make_run, pairs_root: Path, tmp_path: Path, write_pairs
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from enhance import checkpoint, settings
+from enhance import checkpoint, config
 from enhance.norm.registry import NORMS
 from tests.cli.conftest import ROOT, Ended
 
@@ -90,7 +92,7 @@ def test_what_a_run_leaves(train: Callable[..., Ended], tmp_path: Path) -> None:
         "report.md",
         "contact_sheet.png",
     }
-    assert settings.from_yaml((folder / "config.yaml").read_text()).data.crop == 32
+    assert config.from_dict(yaml.safe_load((folder / "config.yaml").read_text())).data.crop == 32
     (start,) = json.loads((folder / "provenance.json").read_text())
     assert start["seed"] == 0
     assert start["parameters"] > 0
@@ -184,6 +186,45 @@ def test_what_cannot_be_resumed(train: Callable[..., Ended], tmp_path: Path, run
     assert (best.code, "give the run folder" in best.err) == (2, True)
     missing = run_script("train.py", f"resume={tmp_path}/nowhere")
     assert (missing.code, "nowhere" in missing.err) == (2, True)
+    shutil.copy(run / "checkpoints" / "last.pt", tmp_path / "loose.pt")
+    loose = run_script("train.py", f"resume={tmp_path}/loose.pt")
+    assert (loose.code, "lies in no run folder" in loose.err) == (2, True)
+
+
+@pytest.fixture
+def interrupted(train: Callable[..., Ended], tmp_path: Path) -> Path:
+    """A run whose last checkpoint says that it has steps to go."""
+    train("schedule.steps=2")
+    run = only_run(tmp_path)
+    last = run / "checkpoints" / "last.pt"
+    kept = checkpoint.load(last)
+    kept.settings.schedule.steps = 4
+    checkpoint.save(kept, last)
+    return run
+
+
+def test_changed_data_are_not_trained_on_in_silence(
+    interrupted: Path, pairs_root: Path, run_script: Callable[..., Ended]
+) -> None:
+    for side in ("low", "high"):
+        (pairs_root / "our485" / side / "2.png").unlink()
+    ended = run_script("train.py", f"resume={interrupted}")
+    assert (ended.code, "the images are not those of the run" in ended.err) == (2, True)
+
+
+def test_a_run_goes_on_with_moved_data_and_from_another_folder(
+    interrupted: Path,
+    pairs_root: Path,
+    tmp_path: Path,
+    run_script: Callable[..., Ended],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs_root.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    ended = run_script("train.py", f"resume={interrupted}", "data.root=moved")
+    assert ended.code == 0, ended.err
+    kept = checkpoint.load(interrupted / "checkpoints" / "last.pt")
+    assert (kept.step, kept.settings.data.root) == (4, str(tmp_path / "moved"))
 
 
 @pytest.mark.parametrize(
@@ -201,9 +242,18 @@ def test_what_cannot_be_resumed(train: Callable[..., Ended], tmp_path: Path, run
         (("schedule.epochs=3",), "schedule.steps and schedule.epochs"),
         (("batch_size=32",), "batch_size=32 is larger than the training set of 6 images"),
         (("batch_size=1", "data.crop=16", "model.depth=3"), "batch norm of 64 channels sees 1 value per channel"),
-        (("data.crop=64",), "data.crop"),
+        (("data.crop=41",), "data.crop=41 is larger than 6 of 6 training images: 0 56x40"),
         (("data.root=/nowhere",), "/nowhere"),
         (("data.root=null",), "data.root=DIR"),
+        (("norm.momentum=null",), "norm.momentum=null is no value"),
+        (("norm.momentum=1.5",), "norm.momentum=1.5 is too large: it is at most 1"),
+        (("optimizer.lr=nan",), "optimizer.lr=nan is not a finite number"),
+        (("data.cache_gib=inf",), "data.cache_gib=inf is not a finite number"),
+        (("schedule.steps=null", "schedule.epochs=0"), "schedule.epochs=0"),
+        (("seed=99999999999999999999",), "seed"),
+        (("name=a/b",), "name=a/b"),
+        (("data=photos", "data.root=tests", "data.val_root=tests"), "are one folder"),
+        (("data=pairs", "data.root=null", "data.low=tests", "data.normal=tests"), "are one folder"),
     ],
 )
 def test_mistakes_are_told_before_the_first_step(
@@ -243,3 +293,4 @@ def test_diverging_run_is_told_and_keeps_its_checkpoints(train: Callable[..., En
     ended = train("optimizer.lr=1e30", "optimizer.clip=0", "schedule.steps=60", "schedule.warmup=0", "norm=none")
     assert ended.code == 2
     assert "lower optimizer.lr" in ended.err
+    assert "checkpoints" not in ended.err  # none was written yet

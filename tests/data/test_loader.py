@@ -96,11 +96,12 @@ def test_sizes_that_differ_within_a_pair(lol_v1: Path) -> None:
         open_training(lol(lol_v1))
 
 
-def test_images_smaller_than_the_crop(lol_v1: Path) -> None:
-    data = lol(lol_v1)
-    data.crop = 41
-    with pytest.raises(DataError, match=r"data\.crop=41 is larger than 9 of 9 training images.*56x40.* and 4 more"):
-        open_training(data)
+def test_images_too_small_to_score(lol_v1: Path) -> None:
+    for side in ("low", "high"):
+        file = lol_v1 / "eval15" / side / "2.png"
+        Image.open(file).resize((20, 15)).save(file)
+    with pytest.raises(DataError, match=r"1 of 2 images to score are smaller than 16x16 px: 2\.png 20x15"):
+        open_test(lol(lol_v1))
 
 
 @pytest.mark.parametrize("cache_gib", [0.0, 30_000 / 2**30, 4.0])

@@ -97,9 +97,9 @@ def test_images_of_one_size_go_in_batches_and_none_is_left_out() -> None:
 
 
 def test_big_photographs_are_trimmed(pairs) -> None:
-    pairs.pairs[0] = (torch.rand(3, 20, 1500), torch.rand(3, 20, 1500))
-    widths: list[int] = []
+    pairs.pairs[0] = (torch.rand(3, 512, 2048), torch.rand(3, 512, 2048))
+    sizes: list[torch.Size] = []
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
-    model[0].register_forward_pre_hook(lambda _, inputs: widths.append(inputs[0].shape[3]))
+    model[0].register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape))
     recalibrate_on_pairs(model, pairs, 1, CPU)
-    assert widths == [1024]
+    assert sizes == [(1, 3, 256, 1024)]

@@ -1,0 +1,87 @@
+"""From YAML and command line to typed settings, and back: with `enhance.command`, all that knows OmegaConf."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from enhance.errors import SettingsError
+from enhance.settings import PLACES, DataSettings, EvaluationSettings, Settings
+
+T = TypeVar("T")
+
+
+def from_config(config: DictConfig) -> Settings:
+    """Turn the composed configuration of the command line into checked `Settings`, the places of data absolute.
+
+    Raises:
+        SettingsError: an unknown key, a value of the wrong type, or one out of range.
+    """
+    for key, value in config.norm.items():
+        if value is None:  # which stands for an option that the layer lacks
+            raise SettingsError(f"norm.{key}=null is no value: leave it out, or give another")
+    settings = _checked(config)
+    _make_places_absolute(settings.data)
+    return settings
+
+
+def _checked(config: DictConfig) -> Settings:
+    settings = _typed(Settings, config)
+    settings.validate()
+    return settings
+
+
+def _make_places_absolute(data: DataSettings) -> None:
+    """So that a run can go on, and be evaluated, from another working folder."""
+    for key in PLACES:
+        place = getattr(data, key)
+        inside_root = key in ("low", "normal") and data.root is not None
+        if place is not None and not inside_root:
+            setattr(data, key, str(Path(place).expanduser().absolute()))
+
+
+def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
+    """Turn the composed configuration of `evaluate.py` into checked settings.
+
+    Raises:
+        SettingsError: as `from_config`.
+    """
+    # A data set chooses a schedule, which is for training.
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "schedule"])
+    settings = _typed(EvaluationSettings, config)
+    if settings.data is not None:
+        Settings(data=settings.data).validate()
+        _make_places_absolute(settings.data)
+    return settings
+
+
+def from_dict(values: dict[str, Any]) -> Settings:
+    """The inverse of `dataclasses.asdict`, for settings that a run or a checkpoint keeps.
+
+    Raises:
+        SettingsError: as `from_config`.
+    """
+    return _checked(OmegaConf.create(values))
+
+
+def to_yaml(settings: Settings) -> str:
+    """The settings as YAML text."""
+    return OmegaConf.to_yaml(OmegaConf.structured(settings))
+
+
+def _typed(kind: type[T], config: DictConfig) -> T:
+    try:
+        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), config))
+    except OmegaConfBaseException as error:
+        raise SettingsError(_in_one_line(error)) from error
+    assert isinstance(settings, kind)
+    return settings
+
+
+def _in_one_line(error: OmegaConfBaseException) -> str:
+    reason = str(error).splitlines()[0]
+    key = getattr(error, "full_key", None)
+    if isinstance(error, ConfigKeyError):
+        return f"{key} is no setting; --cfg job shows all keys"
+    return f"{key}: {reason}" if key else reason
