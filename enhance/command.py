@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,12 @@ def explain(error: Exception) -> str:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={choice} is unknown: choose one of {', '.join(sorted(error.options))}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not understood; write key=value, with quotes around special characters"
+        key, _, value = str(error.override).partition("=")
+        return f"{error.override}: not understood; write key=value, with quotes around odd values: \"{key}='{value}'\""
+    reason = str(error).splitlines()[0]
+    if ambiguous := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", reason):
+        key, value = ambiguous.groups()
+        return f"{key}={value}: commas make a list of it; write \"{key}='{value}'\""
     cause = error.__cause__ or error
     key = getattr(cause, "full_key", None)
     if isinstance(error, ConfigCompositionException) and key:
@@ -61,6 +67,8 @@ def explain(error: Exception) -> str:
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
         known = f"did you mean {near[0]}?" if near else "--cfg job shows all keys"
         return f"{key} is no setting: {known}"
+    if absent := re.match(r"Could not override '(\w+)'", reason):
+        return f"{absent[1]} is no setting of this command; --help lists them"
     return str(cause).splitlines()[0]
 
 

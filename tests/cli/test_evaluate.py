@@ -174,6 +174,7 @@ def test_moved_data_are_told_with_the_way_to_name_their_place(evaluate, make_run
     ("argument", "words"),
     [
         ("data=lol_v9", ("data=lol_v9", "lol_v1")),
+        ("norm=gn", ("norm is no setting of this command",)),
         ("chekpoint=x", ("chekpoint", "checkpoint")),
         ("device=gpu", ("device=gpu", "auto")),
         ("out=/dev/null/report", ("/dev/null/report", "out=")),

@@ -244,6 +244,7 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
         (("batch_size=1", "data.crop=16", "model.depth=3"), "batch norm of 64 channels sees 1 value per channel"),
         (("data.crop=41",), "data.crop=41 is larger than 6 of 6 training images: 0 56x40"),
         (("data.root=/nowhere",), "/nowhere"),
+        (("data.root=/a,b",), "data.root='/a,b'"),
         (("data.root=null",), "data.root=DIR"),
         (("norm.momentum=null",), "norm.momentum=null is no value"),
         (("norm.momentum=1.5",), "norm.momentum=1.5 is too large: it is at most 1"),
