@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from enhance.device import choose_device
-from enhance.errors import SettingsError
+from enhance.device import choose_device, memory_told
+from enhance.errors import SettingsError, UserError
 
 
 def test_auto_takes_what_is_here() -> None:
@@ -38,3 +38,11 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
     if library != "glibc":
         pytest.skip("only glibc keeps freed memory on demand")
     assert int(faults) < 1000  # of the 32768 pages that the blocks have
+
+
+def test_running_out_of_memory_names_the_device_and_the_cure() -> None:
+    with (
+        pytest.raises(UserError, match=r"^cuda:1: out of memory: lower batch_size$"),
+        memory_told(torch.device("cuda:1"), "lower batch_size"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
