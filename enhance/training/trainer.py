@@ -184,7 +184,8 @@ class Trainer:
 
     @torch.inference_mode()
     def _write_strips(self) -> None:
-        for index in range(min(self.settings.validation.strips, len(self.validation))):
+        count = min(self.settings.validation.strips, len(self.validation))
+        for index in (number * len(self.validation) // count for number in range(count)):  # neighbours share a scene
             low, normal = self.validation.whole(index)
             output = self.average.model(low[None].to(self.device))[0]
             name = f"input output target/{self.validation.names[index]}"

@@ -109,7 +109,9 @@ def test_what_a_run_leaves(train: Callable[..., Ended], tmp_path: Path) -> None:
     for tag in ("train/loss", "train/l1", "train/ssim", "train/lr", "train/grad_norm", "validation/ssim"):
         assert tag in tags["scalars"], tag
     assert {"system/images_per_second", "system/data_wait", "system/peak_memory_gib"} <= set(tags["scalars"])
-    assert sum(tag.startswith("gap_mean/") for tag in tags["scalars"]) == 10  # two batch norms a block, five blocks
+    assert (
+        sum(tag.startswith("train_gap/mean/") for tag in tags["scalars"]) == 10
+    )  # two batch norms a block, five blocks
     assert len(tags["images"]) == len(start["validation_images"])
     assert "_hparams_/session_start_info" in events.summary_metadata
 

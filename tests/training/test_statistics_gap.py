@@ -16,8 +16,8 @@ def test_gap_of_a_known_batch(layer: nn.Module) -> None:
     batch = torch.tensor([-1.0, 1.0, -1.0, 1.0]).view(2, 1, 2, 1) * 2 + 6  # mean 6, std 2; running mean 0, std 1
     with statistics_gap(model, enabled=True) as gaps:
         model(batch)
-    assert gaps["gap_mean/0"] == pytest.approx(3.0, rel=1e-4)
-    assert gaps["gap_std/0"] == pytest.approx(math.log(2), rel=1e-4)
+    assert gaps["train_gap/mean/0"] == pytest.approx(3.0, rel=1e-4)
+    assert gaps["train_gap/std/0"] == pytest.approx(math.log(2), rel=1e-4)
     assert not layer._forward_pre_hooks
 
 
