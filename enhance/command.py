@@ -49,12 +49,12 @@ def explain(error: Exception) -> str:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={choice} is unknown: choose one of {', '.join(sorted(error.options))}"
     if isinstance(error, OverrideParseException):
-        key, _, value = str(error.override).partition("=")
-        return f"{error.override}: not understood; write key=value, with quotes around odd values: \"{key}='{value}'\""
+        name, _, value = str(error.override).partition("=")
+        return f"{error.override}: not understood; write key=value, with quotes around odd values: \"{name}='{value}'\""
     reason = str(error).splitlines()[0]
     if ambiguous := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", reason):
-        key, value = ambiguous.groups()
-        return f"{key}={value}: commas make a list of it; write \"{key}='{value}'\""
+        name, value = ambiguous.groups()
+        return f"{name}={value}: commas make a list of it; write \"{name}='{value}'\""
     cause = error.__cause__ or error
     key = getattr(cause, "full_key", None)
     if isinstance(error, ConfigCompositionException) and key:
