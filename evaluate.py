@@ -1,15 +1,20 @@
-"""Score a checkpoint: python evaluate.py [checkpoint=RUN_OR_FILE] [data=lol_v1 data.root=DIR] [out=FOLDER]."""
+"""Score a checkpoint: python evaluate.py [checkpoint=RUN_OR_FILE] [data=lol_v1 data.root=DIR] [out=FOLDER].
+
+recalibrate=train or recalibrate=target (AdaBN) also scores with batch norms recalibrated on those images.
+"""
 
 from pathlib import Path
 
 from enhance import checkpoint, command
 from enhance.config import evaluation_from_config
 from enhance.device import choose_device
+from enhance.errors import SettingsError
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.choose import choose_pairs
 from enhance.evaluation.evaluate import score
 from enhance.evaluation.statistics import compare_statistics
 from enhance.inference.enhancer import Enhancer
+from enhance.norm.recalibrate import batch_norms
 from enhance.settings import EvaluationSettings
 
 
@@ -18,7 +23,12 @@ def evaluate(settings: EvaluationSettings) -> None:
     kept = checkpoint.load(path)
     device = choose_device(settings.device)
     model = checkpoint.load_model(kept, path, device)
-    choice = choose_pairs(kept.settings, settings.data)
+    if settings.recalibrate is not None and not batch_norms(model):
+        norm = kept.settings.norm.name
+        raise SettingsError(
+            f"recalibrate={settings.recalibrate}: norm={norm} keeps no running statistics; leave it out"
+        )
+    choice = choose_pairs(kept.settings, settings.data, with_training=settings.recalibrate == "train")
     evaluation = report.Evaluation(
         checkpoint=str(path),
         step=kept.step,
@@ -33,7 +43,9 @@ def evaluate(settings: EvaluationSettings) -> None:
     print(evaluation.title(), flush=True)
     folder = report.make_folder(Path(settings.out) if settings.out else report.default_folder(path, evaluation))
     evaluation.scores = score(model, choice.source, device)
-    evaluation.statistics = compare_statistics(model, kept, evaluation.scores, choice.source, choice.training, device)
+    evaluation.statistics = compare_statistics(
+        model, kept, evaluation.scores, choice.source, choice.training, device, settings.recalibrate
+    )
     print(report.terminal_table(evaluation))
     report.write(evaluation, folder)
     sheet = contact_sheet.draw(evaluation.scores, choice.source, Enhancer(model, device).enhance, evaluation.title())

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from enhance.errors import SettingsError
-from enhance.settings import PLACES, DataSettings, EvaluationSettings, Settings
+from enhance.settings import PLACES, DataSettings, EvaluationSettings, Settings, one_of
 
 T = TypeVar("T")
 
@@ -50,6 +50,8 @@ def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
     # A data set chooses a schedule, which is for training.
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "schedule"])
     settings = _typed(EvaluationSettings, config)
+    if settings.recalibrate is not None:
+        one_of("recalibrate", settings.recalibrate, ("train", "target"))
     if settings.data is not None:
         Settings(data=settings.data).validate()
         _make_places_absolute(settings.data)

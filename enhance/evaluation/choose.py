@@ -22,17 +22,20 @@ class Choice:
     warnings: list[str] = field(default_factory=list)
 
 
-def choose_pairs(run: Settings, data: DataSettings | None) -> Choice:
+def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool = False) -> Choice:
     """The test part of `data` where it has one, else its validation part; of the run's own data where it is None.
 
     Training pairs are never scored in silence: a warning counts the pairs of `data` that show a scene of the run's
     training images, wherever and under whatever name they lie.
 
+    Args:
+        with_training: the run's training pairs are needed, to recalibrate on.
+
     Raises:
         DataError: the data set cannot be used; where it is the run's own, says how to name another place.
     """
     if data is None:
-        return _own(run)
+        return _own(run, with_training or not run.validation.recalibrate)
     test = open_test(data)
     if (data.name, data.root) == (run.data.name, run.data.root):  # the same held-out part, then
         data.validation_share = run.data.validation_share
@@ -40,7 +43,9 @@ def choose_pairs(run: Settings, data: DataSettings | None) -> Choice:
     choice = Choice(data.name, "validation" if test is None else "test", source, None)
     try:
         choice.training, _ = open_training(run.data)
-    except DataError:
+    except DataError as error:
+        if with_training:
+            raise DataError(f"{error}\nrecalibrate=train needs the run's own training images") from error
         choice.warnings.append(
             f"the run's training images ({run.data.name}, {run.data.root}) are not here, so nothing shows whether "
             "it was trained on some of these"
@@ -55,10 +60,10 @@ def choose_pairs(run: Settings, data: DataSettings | None) -> Choice:
     return choice
 
 
-def _own(run: Settings) -> Choice:
+def _own(run: Settings, with_training: bool) -> Choice:
     try:
         test = open_test(run.data)
-        if test is not None and run.validation.recalibrate:
+        if test is not None and not with_training:
             return Choice(run.data.name, "test", test, None)
         training, validation = open_training(run.data)
     except DataError as error:

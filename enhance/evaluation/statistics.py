@@ -17,6 +17,10 @@ from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate
 RUNNING = "running statistics"  # as training left them
 RECALIBRATED = "recalibrated"  # over whole training images
 OWN = "each image's own"
+RECALIBRATED_NOW = {  # by the images that recalibrate= names
+    "train": "recalibrated now, on training images",
+    "target": "adapted to these dark images (AdaBN)",
+}
 
 
 def compare_statistics(
@@ -26,20 +30,45 @@ def compare_statistics(
     source: PairSource,
     training: PairSource | None,
     device: torch.device,
+    now: str | None = None,
 ) -> list[StatisticsScore]:
     """Score with the running statistics, with recalibrated ones, and with each image's own.
+
+    On the dark images that are scored, without their references, recalibration is AdaBN (Li et al. 2016,
+    arXiv 1603.04779): the model meets images of another camera, and only its statistics follow.
 
     Args:
         model: the checkpoint's, in evaluation mode; left as it is.
         scores: of the model with the checkpoint's statistics, on `source`.
         training: the run's training pairs, to recalibrate on where the checkpoint is not recalibrated; None where
             they are not at hand.
+        now: recalibrate once more, on "train" images or on those that are scored, "target".
 
     Returns:
         Empty for a model without batch norms that keep running statistics.
     """
     if not batch_norms(model):
         return []
+    choices = _three(model, checkpoint, scores, source, training, device)
+    if now is not None:
+        images, count = source, len(source)
+        if now == "train":
+            assert training is not None  # choose_pairs saw to it
+            images, count = training, checkpoint.settings.validation.recalibrate_images
+        fresh = copy.deepcopy(model)
+        recalibrate_on_pairs(fresh, images, count, device)
+        choices.append(StatisticsScore(RECALIBRATED_NOW[now], score(fresh, source, device)))
+    return choices
+
+
+def _three(
+    model: UNet,
+    checkpoint: Checkpoint,
+    scores: list[ImageScore],
+    source: PairSource,
+    training: PairSource | None,
+    device: torch.device,
+) -> list[StatisticsScore]:
     with own_statistics(model):
         own = StatisticsScore(OWN, score(model, source, device))
     if checkpoint.settings.validation.recalibrate:

@@ -69,6 +69,24 @@ def test_batch_norm_is_scored_with_three_statistics(evaluate, make_run, recalibr
     assert means["each image's own"] != means["running statistics"]
 
 
+def test_target_adapts_to_the_scored_images_and_train_changes_nothing(evaluate, make_run) -> None:
+    run = make_run(recalibrated=False)
+    psnr = {}
+    for now in ("train", "target"):
+        ended = evaluate(f"recalibrate={now}")
+        assert ended.code == 0, ended.err
+        entries = read_report(run / "evaluation-lol_v1-validation")["statistics"]
+        psnr |= {entry["statistics"]: entry["mean"]["psnr"] for entry in entries}
+    assert psnr["recalibrated now, on training images"] == psnr["recalibrated"]
+    assert psnr["adapted to these dark images (AdaBN)"] not in (psnr["recalibrated"], psnr["running statistics"])
+
+
+def test_recalibration_is_for_batch_norms(evaluate, make_run) -> None:
+    make_run(norm="gn")
+    assert_refused(evaluate("recalibrate=target"), "recalibrate=target", "norm=gn")
+    assert_refused(evaluate("recalibrate=test"), "choose one of train, target")
+
+
 def test_other_data_and_another_folder_can_be_given(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
     run = make_run()
     write_pairs(tmp_path / "other" / "eval15", range(30, 32))
