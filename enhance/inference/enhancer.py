@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enhance import checkpoint
+from enhance.inference.fold import fold_batch_norms
 from enhance.models.unet import SMALLEST_SIDE, UNet
 
 
@@ -19,7 +20,7 @@ class Enhancer:
     """
 
     def __init__(self, model: UNet, device: torch.device) -> None:
-        self.model = model.to(device).eval()
+        self.model = fold_batch_norms(model.to(device).eval())
         self.device = device
 
     @classmethod
