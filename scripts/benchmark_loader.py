@@ -18,7 +18,7 @@ from enhance.data.pairs import CameraPairs, PairSource, RealPairs
 from enhance.models.unet import build_unet
 from enhance.settings import CameraSettings, ModelSettings, NormSettings
 
-STEP = "training step, unet_tiny, bn"
+STEP = "training step, unet_small, bn, float32"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -54,7 +54,7 @@ def main() -> None:
         RandomHorizontalFlip(), RandomRotation90(times=(0, 3), p=1.0), data_keys=["input", "input"]
     )
     batch = torch.rand(arguments.batch_size, 3, arguments.crop, arguments.crop)
-    model = build_unet(ModelSettings(), NormSettings()).to(memory_format=torch.channels_last)
+    model = build_unet(ModelSettings(name="unet_small", width=32), NormSettings()).to(memory_format=torch.channels_last)
 
     def step() -> None:
         (model(batch.contiguous(memory_format=torch.channels_last)) - batch).abs().mean().backward()
