@@ -46,9 +46,10 @@ class NormSettings:
     name: str = "bn"  # a name of `enhance.norm.registry`
     eps: float | None = None  # added to the variance
     affine: bool | None = None  # learn a scale and a shift per channel
-    momentum: float | None = None  # bn: share of the new batch in the running statistics
-    track_running_stats: bool | None = None  # bn: keep running statistics for evaluation
+    momentum: float | None = None  # batch norms: share of the new batch in the running statistics
+    track_running_stats: bool | None = None  # batch norms: keep running statistics for evaluation
     num_groups: int | None = None  # gn: groups that the channels are parted into
+    virtual_batch: int | None = None  # bn_ghost: images whose statistics are taken together
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the layer: every field but `name` that the configuration sets."""
@@ -215,6 +216,7 @@ _SMALLEST = {
     "norm.eps": 0,
     "norm.momentum": 0,
     "norm.num_groups": 1,
+    "norm.virtual_batch": 1,
     "objective.l1": 0,
     "objective.ssim": 0,
     "optimizer.lr": 0,

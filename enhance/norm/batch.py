@@ -1,10 +1,13 @@
 """Batch normalization (Ioffe and Szegedy 2015, "Batch Normalization", arXiv 1502.03167, algorithms 1 and 2)."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from enhance.errors import UserError
 from enhance.norm.functional import BATCH, normalize, scale_and_shift
+from enhance.norm.statistics import Moments
 
 
 class BatchNorm(nn.Module):
@@ -30,6 +33,7 @@ class BatchNorm(nn.Module):
         torch.Size([4, 8, 16, 16])
     """
 
+    kind: ClassVar[str] = "batch norm"  # in messages
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -63,16 +67,26 @@ class BatchNorm(nn.Module):
             raise ValueError(f"{self}: input (N, {self.num_features}, ...) expected, got {tuple(x.shape)}")
         if not self.training and self.running_mean is not None and self.running_var is not None:
             return scale_and_shift(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps)
+        if not self.training:
+            return normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)[0]
+        y, batch = self._standardize(x)
+        if self.running_mean is not None:
+            self._track(batch.mean, batch.m2 / (batch.count - 1))
+        return y
+
+    def _standardize(self, x: Tensor) -> tuple[Tensor, Moments]:
+        """A batch in training mode, standardized, scaled and shifted; and the moments that are remembered."""
         count = x.numel() // self.num_features
-        if self.training and count < 2:
+        if count < 2:
             raise UserError(
-                f"batch norm of {self.num_features} channels sees {count} value per channel, input {tuple(x.shape)}: "
-                "raise batch_size or data.crop, lower model.depth, or choose another norm (norm=gn)"
+                f"{self.kind} of {self.num_features} channels sees {count} value per channel, input {tuple(x.shape)}: "
+                f"{self._more_values()}, lower model.depth, or choose another norm (norm=gn)"
             )
         y, mean, variance = normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)
-        if self.training and self.running_mean is not None:
-            self._track(mean.flatten(), variance.flatten() * (count / (count - 1)))
-        return y
+        return y, Moments(count, mean.flatten(), variance.flatten() * count)
+
+    def _more_values(self) -> str:
+        return "raise batch_size or data.crop"
 
     @torch.no_grad()
     def _track(self, mean: Tensor, unbiased_variance: Tensor) -> None:

@@ -7,6 +7,7 @@ from torch import nn
 
 from enhance.errors import SettingsError
 from enhance.norm.batch import BatchNorm
+from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.group import GroupNorm
 from enhance.norm.instance import InstanceNorm
 from enhance.norm.layer import LayerNorm2d
@@ -17,6 +18,7 @@ NORMS: dict[str, type[nn.Module]] = {
     "gn": GroupNorm,
     "ln": LayerNorm2d,
     "none": nn.Identity,
+    "bn_ghost": GhostBatchNorm,
 }
 
 

@@ -232,7 +232,7 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("norm=batch",), "norm=batch is unknown: choose one of bn, gn, in, ln, none"),
+        (("norm=batch",), "norm=batch is unknown: choose one of bn, bn_"),
         (("model=huge",), "model=huge is unknown: choose one of unet, unet_small, unet_tiny"),
         (("batchsize=4",), "batchsize is no setting: did you mean batch_size?"),
         (("norm=bn", "norm.num_groups=4"), "norm.num_groups does not apply to the chosen norm"),
@@ -249,6 +249,7 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
         (("data.root=/a,b",), "data.root='/a,b'"),
         (("data.root=null",), "data.root=DIR"),
         (("norm.momentum=null",), "norm.momentum=null is no value"),
+        (("norm=bn_ghost", "norm.virtual_batch=0"), "norm.virtual_batch=0 is too small: it is at least 1"),
         (("norm.momentum=1.5",), "norm.momentum=1.5 is too large: it is at most 1"),
         (("optimizer.lr=nan",), "optimizer.lr=nan is not a finite number"),
         (("data.cache_gib=inf",), "data.cache_gib=inf is not a finite number"),

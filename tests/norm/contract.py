@@ -1,0 +1,142 @@
+"""What every own layer keeps to, beside a reference in plain autograd.
+
+A test file of a layer subclasses `LayerContract` and says what the two are.
+"""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.norm.test_against_torch import LAYOUTS, distance, randomized, results
+
+SHAPES = [(5, 6, 7, 9), (3, 6, 1, 13), (1, 6, 5, 2), (4, 6, 11), (2, 6, 3, 4, 5)]
+
+BUFFERS = {"running_mean": 0.3, "running_var": 1.7}  # about these, where a layer has them: it has been somewhere
+
+
+def over_channels(vector: Tensor, x: Tensor) -> Tensor:
+    """(C,) -> (1, C, 1, ...), which broadcasts over x."""
+    return vector.view(1, -1, *[1] * (x.dim() - 2))
+
+
+class LayerContract:
+    """Checks of one layer of 6 channels."""
+
+    exports_any_batch = True  # in training mode
+
+    def own(self) -> nn.Module:
+        raise NotImplementedError
+
+    def reference(self, layer: nn.Module, x: Tensor) -> Tensor:
+        """The output of `layer` (in float64) in its mode, by plain autograd on its parameters and buffers."""
+        raise NotImplementedError
+
+    def prepared(self, training: bool = True) -> nn.Module:
+        layer = randomized(self.own()).train(training)
+        with torch.no_grad():
+            for name, buffer in layer.named_buffers():
+                if name in BUFFERS:
+                    buffer.copy_(BUFFERS[name] * (1 + 0.1 * torch.randn_like(buffer)))
+        return layer
+
+    def check(self, layer: nn.Module, x: Tensor, grad: Tensor, tolerance: float) -> None:
+        exact = copy.deepcopy(layer).double()
+        wide = x.detach().double().contiguous().requires_grad_()
+        y = self.reference(exact, wide)
+        y.backward(grad.double())
+        wanted = {"y": y.detach(), "x.grad": wide.grad}
+        wanted |= {name: parameter.grad for name, parameter in exact.named_parameters()}
+        found = results(layer, x, grad)
+        assert found.keys() == wanted.keys()
+        for name, value in found.items():
+            assert value.shape == wanted[name].shape
+            half = value.dtype in (torch.bfloat16, torch.float16)
+            assert distance(value, wanted[name]) <= (torch.finfo(value.dtype).eps if half else tolerance), name
+
+    @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+    @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_output_and_gradients(self, shape: tuple, training: bool, dtype: torch.dtype, tolerance: float) -> None:
+        x = 2 * torch.randn(shape, dtype=dtype) + 1
+        self.check(self.prepared(training).to(dtype), x, torch.randn_like(x), tolerance)
+
+    @pytest.mark.parametrize("grad_layout", ["contiguous", "channels_last"])
+    @pytest.mark.parametrize("layout", LAYOUTS)
+    def test_memory_layouts(self, layout: str, grad_layout: str) -> None:
+        x, grad = LAYOUTS[layout](torch.randn(3, 6, 5, 8)), LAYOUTS[grad_layout](torch.randn(3, 6, 5, 8))
+        self.check(self.prepared(), x, grad, 1e-5)
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    @pytest.mark.parametrize("half_weights", [False, True])
+    def test_half_types(self, dtype: torch.dtype, half_weights: bool) -> None:
+        x = (3 * torch.randn(5, 6, 17, 9) + 1).to(dtype).to(memory_format=torch.channels_last)
+        layer = self.prepared().to(dtype) if half_weights else self.prepared()
+        self.check(layer, x, torch.randn(x.shape).to(dtype), 1e-5)
+
+    @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    @pytest.mark.parametrize("training", [True, False])
+    def test_output_and_gradient_keep_type_and_memory_format(
+        self, training: bool, dtype: torch.dtype, layout: str
+    ) -> None:
+        x = LAYOUTS[layout](torch.randn(5, 6, 4, 8).to(dtype))
+        found = results(self.prepared(training), x, torch.randn(x.shape).to(dtype))
+        for name in ("y", "x.grad"):
+            assert (found[name].dtype, found[name].stride()) == (dtype, x.stride())
+
+    @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.parametrize("shape", [(3, 6, 2, 3), (2, 6, 1, 5)])
+    def test_gradcheck(self, shape: tuple, training: bool) -> None:
+        layer = self.prepared(training).double()
+        names = [name for name, _ in layer.named_parameters()]
+        start = {name: buffer.clone() for name, buffer in layer.named_buffers()}
+
+        def run(x: Tensor, *parameters: Tensor) -> Tensor:
+            state = {name: buffer.clone() for name, buffer in start.items()}  # what a call remembers moves the next
+            return torch.func.functional_call(layer, state | dict(zip(names, parameters, strict=True)), (x,))
+
+        x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+        self.gradcheck(run, (x, *layer.parameters()))
+
+    def gradcheck(self, run, inputs: tuple[Tensor, ...]) -> None:
+        assert torch.autograd.gradcheck(run, inputs)
+
+    def test_an_in_place_activation_may_follow_and_inputs_stay(self) -> None:
+        layer, x, grad = self.prepared(), torch.randn(3, 6, 4, 5), torch.randn(3, 6, 4, 5)
+        start, copies = copy.deepcopy(layer), (x.clone(), grad.clone())
+        found = results(nn.Sequential(layer, nn.LeakyReLU(0.2, inplace=True)), x, grad)
+        wanted = results(nn.Sequential(start, nn.LeakyReLU(0.2)), x, grad)
+        torch.testing.assert_close(found, wanted)
+        assert torch.equal(x, copies[0])
+        assert torch.equal(grad, copies[1])
+
+    @pytest.mark.parametrize("training", [True, False])
+    @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+    def test_compile(self, layout: str, training: bool) -> None:
+        torch.compiler.reset()
+        layer = self.prepared(training)
+        twin = copy.deepcopy(layer)
+        x, grad = LAYOUTS[layout](torch.randn(5, 6, 4, 7)), torch.randn(5, 6, 4, 7)
+        compiled = torch.compile(twin, fullgraph=True, backend="aot_eager")
+        wanted, found = results(layer, x, grad), results(compiled, x, grad)
+        torch.testing.assert_close(list(found.values()), list(wanted.values()), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(dict(twin.named_buffers()), dict(layer.named_buffers()), rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("training", [True, False])
+    def test_export_for_any_size(self, training: bool) -> None:
+        layer = self.prepared(training)
+        any_batch = self.exports_any_batch or not training
+        axes = (0, 2, 3) if any_batch else (2, 3)
+        any_size = dict.fromkeys(axes, torch.export.Dim.AUTO)
+        exported = torch.export.export(layer, (torch.randn(4, 6, 7, 10),), dynamic_shapes=(any_size,)).module()
+        x = torch.randn(2 if any_batch else 4, 6, 31, 17)
+        torch.testing.assert_close(exported(x), layer(x), rtol=1e-5, atol=1e-5)
+        for name, buffer in exported.named_buffers():
+            torch.testing.assert_close(buffer, layer.get_buffer(name), rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("shape", [(6,), (3, 5, 7, 7), (3, 7, 7, 6)])
+    def test_wrong_number_of_channels(self, shape: tuple) -> None:
+        with pytest.raises(ValueError, match=r"input \(N, 6, ...\) expected"):
+            self.own()(torch.randn(shape))
