@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from enhance.norm.half_instance import HalfInstanceNorm
+
 NormFactory = Callable[[int], nn.Module]  # number of channels -> layer
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -21,12 +23,12 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 class ConvNormAct(nn.Sequential):
     """3x3 convolution, norm, activation: (N, C_in, H, W) -> (N, C_out, H / stride, W / stride).
 
-    The convolution has a bias only where no norm follows: a norm over whole channels takes it away again.
+    The convolution has a bias only where channels pass without a norm: one over whole channels takes it away again.
     """
 
     def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str, stride: int = 1) -> None:
         layer = norm(c_out)
-        bias = isinstance(layer, nn.Identity)
+        bias = isinstance(layer, nn.Identity | HalfInstanceNorm)
         super().__init__(
             nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=bias), layer, ACTIVATIONS[activation]()
         )

@@ -9,6 +9,7 @@ from enhance.errors import SettingsError
 from enhance.norm.batch import BatchNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.group import GroupNorm
+from enhance.norm.half_instance import HalfInstanceNorm
 from enhance.norm.instance import InstanceNorm
 from enhance.norm.layer import LayerNorm2d
 
@@ -19,6 +20,7 @@ NORMS: dict[str, type[nn.Module]] = {
     "ln": LayerNorm2d,
     "none": nn.Identity,
     "bn_ghost": GhostBatchNorm,
+    "hin": HalfInstanceNorm,
 }
 
 
