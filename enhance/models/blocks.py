@@ -24,14 +24,14 @@ class ConvNormAct(nn.Sequential):
     """3x3 convolution, norm, activation: (N, C_in, H, W) -> (N, C_out, H / stride, W / stride).
 
     The convolution has a bias only where channels pass without a norm: one over whole channels takes it away again.
+    A norm that says `activates` is its own activation; the identity keeps the place, so that state_dicts interchange.
     """
 
     def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str, stride: int = 1) -> None:
         layer = norm(c_out)
         bias = isinstance(layer, nn.Identity | HalfInstanceNorm)
-        super().__init__(
-            nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=bias), layer, ACTIVATIONS[activation]()
-        )
+        follows = nn.Identity() if getattr(layer, "activates", False) else ACTIVATIONS[activation]()
+        super().__init__(nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=bias), layer, follows)
 
 
 class DoubleConv(nn.Sequential):

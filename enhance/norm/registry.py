@@ -7,6 +7,7 @@ from torch import nn
 
 from enhance.errors import SettingsError
 from enhance.norm.batch import BatchNorm
+from enhance.norm.frn import FilterResponseNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.group import GroupNorm
 from enhance.norm.half_instance import HalfInstanceNorm
@@ -21,6 +22,7 @@ NORMS: dict[str, type[nn.Module]] = {
     "none": nn.Identity,
     "bn_ghost": GhostBatchNorm,
     "hin": HalfInstanceNorm,
+    "frn": FilterResponseNorm,
 }
 
 
