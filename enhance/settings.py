@@ -50,6 +50,11 @@ class NormSettings:
     track_running_stats: bool | None = None  # batch norms: keep running statistics for evaluation
     num_groups: int | None = None  # gn: groups that the channels are parted into
     virtual_batch: int | None = None  # bn_ghost: images whose statistics are taken together
+    r_max: float | None = None  # brn: largest correction of the scale, and one over the smallest
+    d_max: float | None = None  # brn: largest correction of the mean, in running standard deviations
+    ramp_start: float | None = None  # brn: share of the run that is plain batch norm; then the limits open
+    r_ramp_end: float | None = None  # brn: share of the run at which r_max is reached
+    d_ramp_end: float | None = None  # brn: share of the run at which d_max is reached
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the layer: every field but `name` that the configuration sets."""
@@ -217,6 +222,9 @@ _SMALLEST = {
     "norm.momentum": 0,
     "norm.num_groups": 1,
     "norm.virtual_batch": 1,
+    "norm.r_max": 1,
+    "norm.d_max": 0,
+    "norm.ramp_start": 0,
     "objective.l1": 0,
     "objective.ssim": 0,
     "optimizer.lr": 0,
@@ -234,6 +242,8 @@ _LARGEST = {
     "threads": 1024,
     "model.width": 4096,
     "norm.momentum": 1,
+    "norm.r_ramp_end": 1,
+    "norm.d_ramp_end": 1,
 }
 _POSITIVE = ("optimizer.lr", "schedule.epochs")  # with _SMALLEST 0
 _SHARES = (

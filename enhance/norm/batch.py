@@ -76,14 +76,19 @@ class BatchNorm(nn.Module):
 
     def _standardize(self, x: Tensor) -> tuple[Tensor, Moments]:
         """A batch in training mode, standardized, scaled and shifted; and the moments that are remembered."""
+        count = self._count(x)
+        y, mean, variance = normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)
+        return y, Moments(count, mean.flatten(), variance.flatten() * count)
+
+    def _count(self, x: Tensor) -> int:
+        """Values per channel; refuses those that have no variance."""
         count = x.numel() // self.num_features
         if count < 2:
             raise UserError(
                 f"{self.kind} of {self.num_features} channels sees {count} value per channel, input {tuple(x.shape)}: "
                 f"{self._more_values()}, lower model.depth, or choose another norm (norm=gn)"
             )
-        y, mean, variance = normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)
-        return y, Moments(count, mean.flatten(), variance.flatten() * count)
+        return count
 
     def _more_values(self) -> str:
         return "raise batch_size or data.crop"

@@ -35,6 +35,7 @@ def running_statistics(model: nn.Module) -> dict[str, Tensor]:
         f"{name}.{key}": buffer.detach().clone()
         for name, layer in batch_norms(model).items()
         for key, buffer in layer.named_buffers()
+        if key in layer.state_dict()
     }
 
 

@@ -13,6 +13,7 @@ from enhance.norm.group import GroupNorm
 from enhance.norm.half_instance import HalfInstanceNorm
 from enhance.norm.instance import InstanceNorm
 from enhance.norm.layer import LayerNorm2d
+from enhance.norm.renorm import BatchRenorm
 
 NORMS: dict[str, type[nn.Module]] = {
     "bn": BatchNorm,
@@ -23,6 +24,7 @@ NORMS: dict[str, type[nn.Module]] = {
     "bn_ghost": GhostBatchNorm,
     "hin": HalfInstanceNorm,
     "frn": FilterResponseNorm,
+    "brn": BatchRenorm,
 }
 
 

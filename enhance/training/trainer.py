@@ -16,6 +16,7 @@ from enhance.device import choose_device, keep_freed_memory, memory_told
 from enhance.errors import DataError, SettingsError, UserError
 from enhance.models.unet import build_unet, count_gflops, count_parameters
 from enhance.norm.recalibrate import running_statistics
+from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
 from enhance.training.average import WeightAverage
 from enhance.training.checks import check_batch, check_model
@@ -131,6 +132,7 @@ class Trainer:
             self._save("last", validation={})
 
     def _train_step(self, batches: Iterator[tuple[Tensor, Tensor]], meter: Meter) -> None:
+        set_progress(self.model, self.step / self.steps)
         for _ in range(self.settings.accumulate):
             with meter.waiting():
                 low, normal = (self._to_device(images) for images in next(batches))

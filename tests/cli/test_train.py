@@ -143,10 +143,11 @@ def test_same_seed_same_weights_and_another_seed_others(train: Callable[..., End
     assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
 
 
+@pytest.mark.parametrize("norm", ["bn", "brn"])
 def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
-    train: Callable[..., Ended], tmp_path: Path, pairs_root: Path
+    train: Callable[..., Ended], tmp_path: Path, pairs_root: Path, norm: str
 ) -> None:
-    words = ["schedule.steps=60", "validation.every=20", "accumulate=2", "batch_size=2", "threads=1"]
+    words = [f"norm={norm}", "schedule.steps=60", "validation.every=20", "accumulate=2", "batch_size=2", "threads=1"]
     common = ["data=lol_v1", f"data.root={pairs_root}", *TINY, *words]
     command = [sys.executable, "train.py", *common, f"runs={tmp_path}/stopped"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -171,6 +172,17 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
     steps = [json.loads(line)["step"] for line in (stopped / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
     assert len(json.loads((stopped / "provenance.json").read_text())) == 2
+
+
+def test_batch_renorm_hears_of_the_progress(train: Callable[..., Ended], tmp_path: Path) -> None:
+    for name, words in {"open": (), "closed": ("norm.r_max=1", "norm.d_max=0")}.items():
+        assert train("norm=brn", "schedule.steps=4", f"runs={tmp_path}/{name}", *words).code == 0
+    models = [
+        checkpoint.load(file).model
+        for name in ("open", "closed")
+        for file in (tmp_path / name).glob("*/checkpoints/best.pt")
+    ]
+    assert not all(torch.equal(value, models[1][key]) for key, value in models[0].items())
 
 
 def train_resumed(run: Path) -> int:
@@ -250,6 +262,8 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
         (("data.root=null",), "data.root=DIR"),
         (("norm.momentum=null",), "norm.momentum=null is no value"),
         (("norm=bn_ghost", "norm.virtual_batch=0"), "norm.virtual_batch=0 is too small: it is at least 1"),
+        (("norm=brn", "norm.r_max=0.5"), "norm.r_max=0.5 is too small: it is at least 1"),
+        (("norm=brn", "norm.r_ramp_end=0"), "norm.r_ramp_end=0.0 is not after norm.ramp_start=0.05: raise it"),
         (("norm.momentum=1.5",), "norm.momentum=1.5 is too large: it is at most 1"),
         (("optimizer.lr=nan",), "optimizer.lr=nan is not a finite number"),
         (("data.cache_gib=inf",), "data.cache_gib=inf is not a finite number"),

@@ -1,0 +1,109 @@
+"""Batch renormalization (Ioffe 2017, arXiv 1702.03275, algorithm 1)."""
+
+import torch
+from torch import Tensor, nn
+
+from enhance.errors import SettingsError
+from enhance.norm.batch import BatchNorm
+from enhance.norm.functional import BATCH, normalize
+from enhance.norm.statistics import Moments, channel_moments
+
+
+class BatchRenorm(BatchNorm):
+    """Batch norm that corrects each batch's statistics towards the running ones, within limits:
+
+        y = (r * (x - mean) / sqrt(variance + eps) + d) * weight + bias
+        r = sqrt((variance + eps) / (running_var + eps)),     within 1 / r_limit and r_limit
+        d = (mean - running_mean) / sqrt(running_var + eps),  within -d_limit and d_limit
+
+    No gradient passes through r and d. Where neither meets its limit, training computes what evaluation does; with
+    limits 1 and 0 the layer is `BatchNorm`, as it is in evaluation mode. Parameters and buffers have the same names.
+
+    The limits open with the share of the run that is done (`set_progress`): they are 1 and 0 up to `ramp_start`, so
+    that the running statistics find their place first, then rise linearly to `r_max` and `d_max`. The default shares
+    are the paper's 5 000, 40 000 and 25 000 steps in a run of 100 000.
+
+    Args:
+        num_features, eps, affine: as of `BatchNorm`.
+        momentum: as of `BatchNorm`; smaller by default (the paper has 0.01), since its noise enters training here.
+        r_max: largest r, at least 1.
+        d_max: largest |d|, at least 0.
+        ramp_start, r_ramp_end, d_ramp_end: shares of the run, between 0 and 1.
+
+    Raises:
+        SettingsError: a ramp that ends before it starts.
+    """
+
+    kind = "batch renormalization"
+    progress: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.05,
+        affine: bool = True,
+        r_max: float = 3.0,
+        d_max: float = 5.0,
+        ramp_start: float = 0.05,
+        r_ramp_end: float = 0.4,
+        d_ramp_end: float = 0.25,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine)
+        for key, end in (("r_ramp_end", r_ramp_end), ("d_ramp_end", d_ramp_end)):
+            if end <= ramp_start:
+                raise SettingsError(f"norm.{key}={end} is not after norm.ramp_start={ramp_start}: raise it")
+        self.r_max = r_max
+        self.d_max = d_max
+        self.ramp_start = ramp_start
+        self.r_ramp_end = r_ramp_end
+        self.d_ramp_end = d_ramp_end
+        # On the device, so that a compiled step neither waits for it nor is compiled again; not persistent, so that
+        # a state_dict is that of a batch norm.
+        self.register_buffer("progress", torch.tensor(0.0), persistent=False)
+
+    def _standardize(self, x: Tensor) -> tuple[Tensor, Moments]:
+        self._count(x)
+        batch, r, d = self._correction(x)
+        # xhat * r + d, then scale and shift, are one scale and one shift.
+        weight, bias = (r, d)
+        if self.weight is not None and self.bias is not None:
+            weight, bias = r * self.weight, d * self.weight + self.bias
+        return normalize(x, weight, bias, self.num_features, BATCH, self.eps)[0], batch
+
+    @torch.no_grad()
+    def _correction(self, x: Tensor) -> tuple[Moments, Tensor, Tensor]:
+        """The batch's moments, r and d (C,)."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        batch = channel_moments(x)
+        # Stacked, which torch.compile keeps for backward. Anything simpler it computes again there, from running
+        # statistics that have moved by then (pytorch/pytorch#197039).
+        running_mean, running_var = torch.stack((self.running_mean, self.running_var)).double().unbind()
+        running_std = (running_var + self.eps).sqrt()
+        r_limit = 1 + (self.r_max - 1) * self._opened(self.r_ramp_end)
+        d_limit = self.d_max * self._opened(self.d_ramp_end)
+        r = ((batch.variance + self.eps).sqrt() / running_std).clamp(1 / r_limit, r_limit)
+        d = ((batch.mean - running_mean) / running_std).clamp(-d_limit, d_limit)
+        computed_in = torch.promote_types(x.dtype, torch.float32)
+        return batch, r.to(computed_in), d.to(computed_in)
+
+    def _opened(self, ramp_end: float) -> Tensor:
+        """How far a limit is open, between 0 and 1."""
+        return ((self.progress.double() - self.ramp_start) / (ramp_end - self.ramp_start)).clamp(0, 1)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{super().extra_repr()}, r_max={self.r_max}, d_max={self.d_max}, ramp_start={self.ramp_start}, "
+            f"r_ramp_end={self.r_ramp_end}, d_ramp_end={self.d_ramp_end}"
+        )
+
+
+def set_progress(model: nn.Module, share: float) -> None:
+    """Tell the model's batch renormalizations which share of the run is done, between 0 and 1, before each step.
+
+    Does not wait for the device. Nothing else remembers it: a run that goes on tells it anew.
+    """
+    for module in model.modules():
+        if isinstance(module, BatchRenorm):
+            module.progress.fill_(share)
