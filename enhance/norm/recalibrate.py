@@ -15,17 +15,21 @@ from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
 
 from enhance.errors import UserError
 from enhance.norm.batch import BatchNorm
+from enhance.norm.frozen import FrozenBatchNorm
 from enhance.norm.statistics import Moments, channel_moments
 
 AnyBatchNorm = BatchNorm | TorchBatchNorm
 
 
 def batch_norms(model: nn.Module) -> dict[str, AnyBatchNorm]:
-    """The model's batch norms that keep running statistics, by module name."""
+    """The model's batch norms that keep running statistics, by module name; frozen ones keep constants, which the
+    weights were trained with."""
     return {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, BatchNorm | TorchBatchNorm) and module.running_mean is not None
+        if isinstance(module, BatchNorm | TorchBatchNorm)
+        and module.running_mean is not None
+        and not isinstance(module, FrozenBatchNorm)
     }
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from enhance.errors import SettingsError
 from enhance.norm.batch import BatchNorm
 from enhance.norm.frn import FilterResponseNorm
+from enhance.norm.frozen import FrozenBatchNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.group import GroupNorm
 from enhance.norm.half_instance import HalfInstanceNorm
@@ -25,6 +26,7 @@ NORMS: dict[str, type[nn.Module]] = {
     "hin": HalfInstanceNorm,
     "frn": FilterResponseNorm,
     "brn": BatchRenorm,
+    "bn_frozen": FrozenBatchNorm,
 }
 
 

@@ -1,0 +1,67 @@
+"""Frozen batch norm: a fixed scale and shift, in training and in evaluation alike."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from enhance.errors import UserError
+from enhance.norm.batch import BatchNorm
+from enhance.norm.frozen import FrozenBatchNorm
+from enhance.norm.recalibrate import batch_norms, recalibrate
+from tests.norm.contract import LayerContract, over_channels
+from tests.norm.test_against_torch import randomized, results
+
+
+class TestFrozenBatchNorm(LayerContract):
+    def own(self) -> nn.Module:
+        return FrozenBatchNorm(6)
+
+    def reference(self, layer: FrozenBatchNorm, x: Tensor) -> Tensor:
+        std = (over_channels(layer.running_var, x) + layer.eps).sqrt()
+        standard = (x - over_channels(layer.running_mean, x)) / std
+        return standard * over_channels(layer.weight, x) + over_channels(layer.bias, x)
+
+
+@pytest.fixture
+def trained() -> BatchNorm:
+    """A batch norm that has seen a few batches."""
+    layer = randomized(BatchNorm(6))
+    for _ in range(3):
+        layer(torch.randn(4, 6, 5, 7) * 2 + 3)
+    return layer
+
+
+def test_it_goes_on_as_the_trained_layer_evaluates(trained: BatchNorm) -> None:
+    frozen = FrozenBatchNorm(6)
+    frozen.load_state_dict(trained.state_dict())
+    x, grad = torch.randn(4, 6, 5, 7), torch.randn(4, 6, 5, 7)
+    torch.testing.assert_close(results(frozen.train(), x, grad), results(trained.eval(), x, grad), rtol=0, atol=0)
+
+
+def test_nothing_that_it_sees_moves_its_statistics(trained: BatchNorm) -> None:
+    model = nn.Sequential(FrozenBatchNorm(6))
+    model[0].load_state_dict(trained.state_dict())
+    for _ in range(2):
+        model.train()(torch.randn(4, 6, 5, 7) + 9)
+    torch.testing.assert_close(model[0].state_dict(), trained.state_dict(), rtol=0, atol=0)
+    BatchNorm(6).load_state_dict(model[0].state_dict())
+
+
+def test_one_value_per_channel_is_enough() -> None:
+    assert FrozenBatchNorm(6).train()(torch.randn(1, 6, 1, 1)).shape == (1, 6, 1, 1)
+
+
+def test_recalibration_leaves_it_alone(trained: BatchNorm) -> None:
+    model = nn.Sequential(FrozenBatchNorm(6), BatchNorm(6))
+    model[0].load_state_dict(trained.state_dict())
+    assert batch_norms(model).keys() == {"1"}
+    recalibrate(model, [torch.randn(4, 6, 5, 7)])
+    torch.testing.assert_close(model[0].state_dict(), trained.state_dict(), rtol=0, atol=0)
+    with pytest.raises(UserError, match="no batch norm with running statistics"):
+        recalibrate(model[0], [torch.randn(4, 6, 5, 7)])
+
+
+def test_without_affine_it_has_nothing_to_learn(trained: BatchNorm) -> None:
+    layer = FrozenBatchNorm(6, affine=False)
+    assert not list(layer.parameters())
+    assert repr(layer) == "FrozenBatchNorm(6, eps=1e-05, affine=False)"
