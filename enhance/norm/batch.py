@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from enhance.errors import UserError
 from enhance.norm.functional import BATCH, normalize, scale_and_shift
-from enhance.norm.statistics import Moments
 
 
 class BatchNorm(nn.Module):
@@ -33,7 +32,8 @@ class BatchNorm(nn.Module):
         torch.Size([4, 8, 16, 16])
     """
 
-    kind: ClassVar[str] = "batch norm"  # in messages
+    kind: ClassVar[str] = "batch norm"  # these two for messages
+    more_values: ClassVar[str] = "raise batch_size or data.crop"
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -67,31 +67,25 @@ class BatchNorm(nn.Module):
             raise ValueError(f"{self}: input (N, {self.num_features}, ...) expected, got {tuple(x.shape)}")
         if not self.training and self.running_mean is not None and self.running_var is not None:
             return scale_and_shift(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps)
-        if not self.training:
-            return normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)[0]
-        y, batch = self._standardize(x)
-        if self.running_mean is not None:
-            self._track(batch.mean, batch.m2 / (batch.count - 1))
+        if self.training:
+            self._refuse_one_value(x)
+        y, mean, variance = self._by_batch_statistics(x)
+        if self.training and self.running_mean is not None:
+            count = x.numel() // self.num_features
+            self._track(mean.flatten(), variance.flatten() * (count / (count - 1)))
         return y
 
-    def _standardize(self, x: Tensor) -> tuple[Tensor, Moments]:
-        """A batch in training mode, standardized, scaled and shifted; and the moments that are remembered."""
-        count = self._count(x)
-        y, mean, variance = normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)
-        return y, Moments(count, mean.flatten(), variance.flatten() * count)
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Output, and mean and biased variance of the batch."""
+        return normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)
 
-    def _count(self, x: Tensor) -> int:
-        """Values per channel; refuses those that have no variance."""
+    def _refuse_one_value(self, x: Tensor) -> None:
         count = x.numel() // self.num_features
         if count < 2:
             raise UserError(
                 f"{self.kind} of {self.num_features} channels sees {count} value per channel, input {tuple(x.shape)}: "
-                f"{self._more_values()}, lower model.depth, or choose another norm (norm=gn)"
+                f"{self.more_values}, lower model.depth, or choose another norm (norm=gn)"
             )
-        return count
-
-    def _more_values(self) -> str:
-        return "raise batch_size or data.crop"
 
     @torch.no_grad()
     def _track(self, mean: Tensor, unbiased_variance: Tensor) -> None:

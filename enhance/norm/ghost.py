@@ -31,6 +31,7 @@ class GhostBatchNorm(BatchNorm):
     """
 
     kind = "ghost batch norm"
+    more_values = "make batch_size a multiple of norm.virtual_batch, and that at least 2, raise data.crop"
 
     def __init__(
         self,
@@ -44,20 +45,21 @@ class GhostBatchNorm(BatchNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats)
         self.virtual_batch = virtual_batch
 
-    def _standardize(self, x: Tensor) -> tuple[Tensor, Moments]:
-        if x.shape[0] <= self.virtual_batch:
-            return super()._standardize(x)
-        first, *others = x.split(self.virtual_batch)
-        y, pooled = super()._standardize(first)
-        parts = [y]
-        for part in others:
-            y, moments = super()._standardize(part)
-            parts.append(y)
-            pooled = pooled.merge(moments)
-        return torch.cat(parts), pooled
-
-    def _more_values(self) -> str:
-        return "make batch_size a multiple of norm.virtual_batch, and that at least 2, raise data.crop"
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Output, and mean and biased variance of the whole batch."""
+        if not self.training or x.shape[0] <= self.virtual_batch:
+            return super()._by_batch_statistics(x)
+        outputs: list[Tensor] = []
+        pooled: Moments | None = None
+        for part in x.split(self.virtual_batch):
+            self._refuse_one_value(part)
+            y, mean, variance = super()._by_batch_statistics(part)
+            count = part.numel() // self.num_features
+            moments = Moments(count, mean.flatten(), variance.flatten() * count)
+            outputs.append(y)
+            pooled = moments if pooled is None else pooled.merge(moments)
+        assert pooled is not None
+        return torch.cat(outputs), pooled.mean, pooled.variance
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, virtual_batch={self.virtual_batch}"

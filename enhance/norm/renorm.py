@@ -62,14 +62,16 @@ class BatchRenorm(BatchNorm):
         # a state_dict is that of a batch norm.
         self.register_buffer("progress", torch.tensor(0.0), persistent=False)
 
-    def _standardize(self, x: Tensor) -> tuple[Tensor, Moments]:
-        self._count(x)
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if not self.training:
+            return super()._by_batch_statistics(x)
         batch, r, d = self._correction(x)
         # xhat * r + d, then scale and shift, are one scale and one shift.
         weight, bias = (r, d)
         if self.weight is not None and self.bias is not None:
             weight, bias = r * self.weight, d * self.weight + self.bias
-        return normalize(x, weight, bias, self.num_features, BATCH, self.eps)[0], batch
+        y, _, _ = normalize(x, weight, bias, self.num_features, BATCH, self.eps)
+        return y, batch.mean, batch.variance
 
     @torch.no_grad()
     def _correction(self, x: Tensor) -> tuple[Moments, Tensor, Tensor]:
