@@ -1,11 +1,15 @@
 """What can be wrong with settings and data together, found before the first step."""
 
 import torch
+from torch import nn
 
 from enhance.data.images import shortened
 from enhance.data.pairs import PairSource
 from enhance.errors import DataError
 from enhance.models.unet import build_unet
+from enhance.norm.batch import BatchNorm
+from enhance.norm.frozen import FrozenBatchNorm
+from enhance.norm.ghost import GhostBatchNorm
 from enhance.settings import Settings
 
 
@@ -43,3 +47,20 @@ def check_model(settings: Settings) -> None:
         model = build_unet(settings.model, settings.norm)
         side = settings.data.crop
         model(torch.empty(settings.batch_size, 3, side, side))
+
+
+def accumulation_warning(settings: Settings, model: nn.Module) -> str | None:
+    """One line where accumulated gradients might be taken for a larger batch of the norm; None where they cannot.
+
+    Frozen batch norm takes no statistics, and ghost batch norm those of the number of images that it was told.
+    """
+    follow_the_batch = any(
+        isinstance(module, BatchNorm) and not isinstance(module, FrozenBatchNorm | GhostBatchNorm)
+        for module in model.modules()
+    )
+    if settings.accumulate == 1 or not follow_the_batch:
+        return None
+    return (
+        f"warning: accumulate={settings.accumulate} does not enlarge the batch of norm={settings.norm.name}, which "
+        f"takes its statistics of batch_size={settings.batch_size} crops: raise batch_size for that, or choose norm=gn"
+    )

@@ -19,7 +19,7 @@ from enhance.norm.recalibrate import running_statistics
 from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
 from enhance.training.average import WeightAverage
-from enhance.training.checks import check_batch, check_model
+from enhance.training.checks import accumulation_warning, check_batch, check_model
 from enhance.training.interrupt import stop_on_signal
 from enhance.training.meter import Meter
 from enhance.training.objective import Objective
@@ -272,6 +272,8 @@ class Trainer:
             f"data={settings.data.name}: {len(self.train)} training and {len(self.validation)} validation images; "
             f"{self.steps} steps of {settings.batch_size * settings.accumulate} crops of {settings.data.crop} px"
         )
+        if warning := accumulation_warning(settings, self.model):
+            print(warning)
 
     def _to_device(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""

@@ -174,6 +174,26 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
     assert len(json.loads((stopped / "provenance.json").read_text())) == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        (("norm=bn", "accumulate=2"), True),
+        (("norm=brn", "accumulate=2"), True),
+        (("norm=bn", "accumulate=1"), False),
+        (("norm=bn_ghost", "accumulate=2"), False),
+        (("norm=bn_frozen", "accumulate=2"), False),
+        (("norm=gn", "accumulate=2"), False),
+    ],
+)
+def test_accumulation_is_not_taken_for_a_larger_batch(
+    train: Callable[..., Ended], words: tuple[str, ...], warned: bool
+) -> None:
+    ended = train(*words, "batch_size=3")
+    assert ended.code == 0, ended.err
+    told = f"does not enlarge the batch of {words[0]}, which takes its statistics of batch_size=3"
+    assert ended.out.count(told) == warned
+
+
 def test_batch_renorm_hears_of_the_progress(train: Callable[..., Ended], tmp_path: Path) -> None:
     for name, words in {"open": (), "closed": ("norm.r_max=1", "norm.d_max=0")}.items():
         assert train("norm=brn", "schedule.steps=4", f"runs={tmp_path}/{name}", *words).code == 0
