@@ -6,9 +6,10 @@ from typing import cast
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
-from enhance.models.blocks import ConvNormAct
+from enhance.models.blocks import ACTIVATIONS, ConvNormAct
 from enhance.models.unet import UNet
 from enhance.norm.batch import BatchNorm
+from enhance.norm.batch_act import BatchNormAct
 
 
 def fold_batch_norms(model: UNet) -> UNet:
@@ -23,8 +24,11 @@ def fold_batch_norms(model: UNet) -> UNet:
     assert not model.training
     folded = copy.deepcopy(model)
     for block in folded.modules():
-        if isinstance(block, ConvNormAct) and isinstance(block[1], BatchNorm) and block[1].running_mean is not None:
+        if not isinstance(block, ConvNormAct):
+            continue
+        layer = block[1]
+        if isinstance(layer, BatchNorm) and layer.running_mean is not None:
             # torch's function reads of the norm what this project's has under the same names.
-            block[0] = fuse_conv_bn_eval(cast(nn.Conv2d, block[0]), cast(nn.BatchNorm2d, block[1]))
-            block[1] = nn.Identity()
+            block[0] = fuse_conv_bn_eval(cast(nn.Conv2d, block[0]), cast(nn.BatchNorm2d, layer))
+            block[1] = ACTIVATIONS[layer.activation]() if isinstance(layer, BatchNormAct) else nn.Identity()
     return folded

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from enhance.models.blocks import ACTIVATIONS, DoubleConv, Down, NormFactory, Up
-from enhance.norm.registry import build_norm
+from enhance.norm.batch_act import BatchNormAct
+from enhance.norm.registry import NORMS, build_norm
 from enhance.settings import ModelSettings, NormSettings
 
 SMALLEST_SIDE = 16  # pixels; reflection pads up to 32 and cannot be wider than the image
@@ -95,10 +96,13 @@ def build_unet(model: ModelSettings, norm: NormSettings) -> UNet:
     """The U-Net that the settings describe, in training mode, on the CPU.
 
     Raises:
-        SettingsError: an unknown norm, or an option that it lacks.
+        SettingsError: an unknown norm, an option that it lacks, or an activation that it cannot take in.
     """
+    options = norm.options()
+    if NORMS.get(norm.name) is BatchNormAct:
+        options["activation"] = model.activation
     return UNet(
-        lambda num_channels: build_norm(norm.name, num_channels, **norm.options()),
+        lambda num_channels: build_norm(norm.name, num_channels, **options),
         width=model.width,
         depth=model.depth,
         unshuffle=model.unshuffle,

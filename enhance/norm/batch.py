@@ -66,7 +66,7 @@ class BatchNorm(nn.Module):
         if x.dim() < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"{self}: input (N, {self.num_features}, ...) expected, got {tuple(x.shape)}")
         if not self.training and self.running_mean is not None and self.running_var is not None:
-            return scale_and_shift(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps)
+            return self._by_running_statistics(x, self.running_mean, self.running_var)
         if self.training:
             self._refuse_one_value(x)
         y, mean, variance = self._by_batch_statistics(x)
@@ -74,6 +74,9 @@ class BatchNorm(nn.Module):
             count = x.numel() // self.num_features
             self._track(mean.flatten(), variance.flatten() * (count / (count - 1)))
         return y
+
+    def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        return scale_and_shift(x, mean, variance, self.weight, self.bias, self.eps)
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Output, and mean and biased variance of the batch."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from enhance.errors import SettingsError
 from enhance.norm.batch import BatchNorm
+from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.frn import FilterResponseNorm
 from enhance.norm.frozen import FrozenBatchNorm
 from enhance.norm.ghost import GhostBatchNorm
@@ -18,6 +19,7 @@ from enhance.norm.renorm import BatchRenorm
 
 NORMS: dict[str, type[nn.Module]] = {
     "bn": BatchNorm,
+    "bn_act": BatchNormAct,
     "in": InstanceNorm,
     "gn": GroupNorm,
     "ln": LayerNorm2d,

@@ -22,9 +22,11 @@ def trained_unet(norm: NormSettings, **options) -> UNet:
 
 
 @pytest.mark.parametrize("down", ["max_pool", "strided"])
-@pytest.mark.parametrize("affine", [True, False])
-def test_the_same_output_without_batch_norms(down: str, affine: bool) -> None:
-    model = trained_unet(NormSettings("bn", affine=affine), down=down)
+@pytest.mark.parametrize(
+    "norm", [NormSettings("bn", affine=False), *(NormSettings(name) for name in ("bn", "bn_act", "bn_ghost", "brn"))]
+)
+def test_the_same_output_without_batch_norms(down: str, norm: NormSettings) -> None:
+    model = trained_unet(norm, down=down)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     folded = fold_batch_norms(model)
     assert not any(isinstance(module, BatchNorm) for module in folded.modules())

@@ -24,7 +24,7 @@ def test_options_reach_the_layer() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("batch", {}, "norm=batch is unknown: choose one of bn, in, gn, ln, none"),
+        ("batch", {}, "norm=batch is unknown: choose one of bn, bn_act, in, gn, ln, none"),
         ("in", {"momentum": 0.1}, "norm.momentum is no option of norm=in: it has eps, affine"),
         ("none", {"eps": 0.1}, "norm.eps is no option of norm=none: it has no options"),
         ("gn", {"num_groups": 3}, "norm.num_groups=3 does not divide the 16 channels of a layer"),

@@ -1,0 +1,189 @@
+"""Batch norm and activation in one layer, after In-Place Activated BatchNorm (Rota Bulo, Porzi and Kontschieder 2018,
+arXiv 1712.02616).
+
+Batch norm keeps its input for backward, the activation its output, which the next convolution keeps as well. Here only
+the output is kept: with z = act^-1(y) and xhat = (z - bias) / weight, backward computes what it needs from it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from enhance.errors import SettingsError
+from enhance.norm.batch import BatchNorm
+from enhance.norm.functional import BATCH
+from enhance.norm.statistics import (
+    center_,
+    count_over,
+    dense_copy,
+    memory_format,
+    split_channels,
+    sum_over,
+    sum_products,
+)
+
+_SLOPE = 0.2
+# By how much xhat may be coarser than a rounding: 128 * 2^-24 = 8e-6 in float32, 1.4e-14 in float64.
+_MOST_ROUNDINGS = 128.0
+_SMALLEST_WEIGHT = 2.0**-60  # far enough from the end of float32's range for weight * xhat to keep its digits
+
+
+@dataclass(frozen=True)
+class _Activation:
+    apply_: Callable[[Tensor], Tensor]  # in place
+    inverse: Callable[[Tensor], Tensor]  # y -> z
+    backward: Callable[[Tensor, Tensor], Tensor]  # dy, y -> dz
+    roundings: Callable[[Tensor], Tensor] | None  # y -> error of the inverse, in roundings of 1; None: at most |z|
+
+
+ACTIVATIONS = {
+    "leaky_relu": _Activation(
+        apply_=lambda z: F.leaky_relu_(z, _SLOPE),
+        inverse=lambda y: F.leaky_relu(y, 1 / _SLOPE),
+        backward=lambda grad, y: torch.ops.aten.leaky_relu_backward(grad, y, _SLOPE, True),
+        roundings=None,
+    ),
+    "elu": _Activation(
+        apply_=lambda z: F.elu_(z),
+        inverse=lambda y: torch.where(y > 0, y, y.log1p()),
+        backward=lambda grad, y: torch.ops.aten.elu_backward(grad, 1.0, 1.0, 1.0, True, y),
+        roundings=lambda y: -y / (1 + y),  # a rounding of y times the slope of log1p; grows towards the limit -1
+    ),
+}
+
+
+class _NormalizeAndActivate(torch.autograd.Function):
+    """Keeps for backward the output and vectors; of channels that cannot be inverted also the standardized input."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, activation: _Activation
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        y = dense_copy(x)
+        values = split_channels(y, x.shape[1])  # a view: y changes with it
+        mean, residual, variance = center_(values, BATCH)
+        rstd = (variance + eps).rsqrt_()
+        scale, shift = rstd, -residual * rstd
+        if weight is not None and bias is not None:
+            scale, shift = scale * _per_channel(weight), shift * _per_channel(weight) + _per_channel(bias)
+        values.mul_(scale).add_(shift)
+        activation.apply_(y)
+        lost = _not_invertible(values, weight, bias, activation)
+        kept = None
+        if len(lost):
+            kept = split_channels(dense_copy(x.index_select(1, lost)), len(lost))
+            kept.sub_(mean[:, lost]).sub_(residual[:, lost]).mul_(rstd[:, lost])
+        mean += residual
+        ctx.save_for_backward(y, weight, bias, rstd, lost, kept)
+        ctx.activation = activation
+        ctx.mark_non_differentiable(mean, variance)
+        return y, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        """With the means taken over the batch and all positions:
+
+        dx = weight / sqrt(variance + eps) * (dz - mean(dz) - xhat * mean(dz * xhat))
+        """
+        y, weight, bias, rstd, lost, kept = ctx.saved_tensors
+        grad_x = ctx.activation.inverse(y)
+        xhat = split_channels(grad_x, y.shape[1])  # a view: becomes grad_x
+        if weight is not None:
+            xhat.sub_(_per_channel(bias)).div_(_per_channel(weight))
+        if kept is not None:
+            xhat.index_copy_(1, lost, kept)
+        grad = ctx.activation.backward(grad_y.contiguous(memory_format=memory_format(y)), y)
+        grad = split_channels(grad, y.shape[1])
+        grad_sum, product_sum = sum_over(grad, BATCH), sum_products(grad, xhat, BATCH)
+        scale, grad_weight, grad_bias = rstd, None, None
+        if weight is not None:
+            scale = rstd * _per_channel(weight)
+            grad_weight, grad_bias = product_sum.flatten().to(weight.dtype), grad_sum.flatten().to(weight.dtype)
+        minus_share = scale * (-1 / count_over(xhat, BATCH))
+        xhat.mul_(product_sum * minus_share).addcmul_(grad, scale).add_(grad_sum * minus_share)
+        return grad_x, grad_weight, grad_bias, None, None
+
+
+def _per_channel(vector: Tensor) -> Tensor:
+    """(C,) -> (1, C, 1, 1)."""
+    return vector.view(1, -1, 1, 1)
+
+
+def _not_invertible(values: Tensor, weight: Tensor | None, bias: Tensor | None, activation: _Activation) -> Tensor:
+    """Channels of the output (N, C, 1, L) that do not give their standardized input back, as indices (K,).
+
+    z = weight * xhat + bias carries a rounding of |bias|, or that of the activation's inverse, and weight divides it.
+    Comparisons are such that a channel with NaN is among them.
+    """
+    spread = values.new_ones(values.shape[1]) if weight is None else weight.abs()
+    roundings = values.new_zeros(values.shape[1]) if bias is None else bias.abs()
+    if activation.roundings is not None:
+        lowest = values.amin(3).amin(0).flatten()
+        roundings = torch.maximum(roundings, activation.roundings(lowest))
+    invertible = (spread >= _SMALLEST_WEIGHT) & (roundings <= _MOST_ROUNDINGS * spread)
+    return invertible.logical_not().nonzero().flatten()
+
+
+class BatchNormAct(BatchNorm):
+    """Batch norm, then LeakyReLU (slope 0.2) or ELU (alpha 1): (N, C, *) -> the same shape, type and memory format.
+
+    Function, gradients, parameters and buffers are those of `BatchNorm` followed by the activation; a state_dict loads
+    either way, for the weight keeps its sign (the paper takes its absolute value). What training keeps for backward
+    is the output alone, so nothing may change the output in place.
+
+    It keeps more where the output does not tell the input: channels whose weight is 0 or small beside their bias, or
+    whose ELU has saturated, keep their standardized input as well. Half types keep the whole input, as batch norm does:
+    their output has 8 or 11 bits. So does a compiled or exported layer, whose graph cannot choose by value.
+
+    Args:
+        num_features: number of channels C.
+        activation: "leaky_relu" or "elu".
+        eps, momentum, affine, track_running_stats: as of `BatchNorm`.
+
+    Raises:
+        SettingsError: another activation, which has no inverse or another slope.
+
+    Example:
+        >>> BatchNormAct(8, "elu")(torch.rand(4, 8, 16, 16)).shape
+        torch.Size([4, 8, 16, 16])
+    """
+
+    activates: bool = True  # no activation follows
+
+    def __init__(
+        self,
+        num_features: int,
+        activation: str = "leaky_relu",
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        if activation not in ACTIVATIONS:
+            raise SettingsError(
+                f"model.activation={activation} does not work with norm=bn_act: choose {' or '.join(ACTIVATIONS)}, "
+                "or norm=bn"
+            )
+        self.activation = activation
+
+    def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        return ACTIVATIONS[self.activation].apply_(super()._by_running_statistics(x, mean, variance))
+
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        activation = ACTIVATIONS[self.activation]
+        half = x.dtype not in (torch.float32, torch.float64)
+        no_values = torch.compiler.is_compiling() or x.is_meta  # to choose channels by
+        if half or no_values or not torch.is_grad_enabled():
+            y, mean, variance = super()._by_batch_statistics(x)
+            return activation.apply_(y), mean, variance
+        return _NormalizeAndActivate.apply(x, self.weight, self.bias, self.eps, activation)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, activation={self.activation}"
