@@ -13,7 +13,8 @@ class BatchNorm(nn.Module):
     """Standardize each channel over the batch and all positions; in evaluation mode, by the running statistics.
 
     Parameters, buffers and their meaning are those of `torch.nn.BatchNorm2d`, so that a state_dict loads either way;
-    one class serves (N, C), (N, C, L), (N, C, H, W) and (N, C, D, H, W).
+    one class serves (N, C), (N, C, L), (N, C, H, W) and (N, C, D, H, W). A batch whose mean or variance is not finite
+    leaves the running statistics as they are.
 
     `momentum` is the share of the new batch: running = (1 - momentum) * running + momentum * batch. Texts that put
     the momentum on the old value ("momentum 0.9") mean `momentum=0.1` here. The running variance takes the unbiased
@@ -95,11 +96,13 @@ class BatchNorm(nn.Module):
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
+        # Chosen on the device, which the host need not wait for.
+        finite = mean.isfinite().all() & unbiased_variance.isfinite().all()
+        self.num_batches_tracked.add_(finite)
         for running, batch in ((self.running_mean, mean), (self.running_var, unbiased_variance)):
-            batch = batch.to(running.dtype)
+            batch = torch.where(finite, batch.to(running.dtype), running)
             if self.momentum is None:
-                running.lerp_(batch, (1.0 / self.num_batches_tracked).to(running.dtype))
+                running.lerp_(batch, (1.0 / self.num_batches_tracked.clamp(min=1)).to(running.dtype))
             else:
                 running.lerp_(batch, self.momentum)
 

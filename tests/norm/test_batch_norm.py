@@ -117,3 +117,26 @@ def test_representation_names_the_options(batch_norm) -> None:
     assert repr(batch_norm.own(momentum=0.2)) == (
         "BatchNorm(6, eps=1e-05, momentum=0.2, affine=True, track_running_stats=True)"
     )
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize(
+    ("bad", "dtype"), [(float("nan"), torch.float32), (float("inf"), torch.float32), (1e5, torch.float16)]
+)
+def test_a_batch_that_is_not_finite_leaves_the_running_statistics(bad: float, dtype, momentum) -> None:
+    layer, twin = (BatchNorm(3, momentum=momentum) for _ in range(2))
+    good = torch.randn(4, 3, 5, 5)
+    spoiled = good.clone()
+    spoiled[1, 2, 3, 4] = bad
+    for x in (spoiled.to(dtype), good, spoiled.to(dtype)):  # 1e5 overflows float16
+        layer(x)
+    twin(good)
+    for name, buffer in twin.named_buffers():
+        assert torch.equal(layer.get_buffer(name), buffer), name
+
+
+def test_an_empty_batch_is_refused() -> None:
+    layer = BatchNorm(3)
+    with pytest.raises(UserError, match="sees 0 value per channel"):
+        layer(torch.empty(0, 3, 5, 5))
+    assert layer.num_batches_tracked == 0
