@@ -4,7 +4,6 @@ Every line is measured in turn, round after round, in one process; the median co
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +14,7 @@ from enhance.data.cache import OpenedImage
 from enhance.data.demo import training_photographs
 from enhance.data.loader import training_batches
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs
+from enhance.measure import median_milliseconds
 from enhance.models.unet import build_unet
 from enhance.settings import CameraSettings, ModelSettings, NormSettings
 
@@ -27,17 +27,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--crop", type=int, default=128)
     return parser.parse_args()
-
-
-def time_in_turn(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each task; the first of the rounds warms up and is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(rounds + 1):
-        for name, task in tasks.items():
-            start = time.perf_counter()
-            task()
-            times[name].append(1000 * (time.perf_counter() - start))
-    return {name: float(np.median(values[1:])) for name, values in times.items()}
 
 
 def main() -> None:
@@ -65,7 +54,7 @@ def main() -> None:
         "flip and turn alone, kornia on the float batch": lambda: flips(batch, batch),
         STEP: step,
     }
-    times = time_in_turn(tasks, arguments.rounds)
+    times = median_milliseconds(tasks, arguments.rounds, warm_up=1)
     for name, milliseconds in times.items():
         print(f"{name:48s} {milliseconds:8.2f} ms   {milliseconds / times[STEP]:7.2%} of the step")
 

@@ -1,32 +1,38 @@
-"""Time, and MiB kept for backward, of the own norms beside torch.nn.BatchNorm2d, on the CPU: a training step of
-`model=unet_small` (batch 8, crops of 128, with the trainer's loss, clipping and optimizer), then forward and backward
-of single layers. What is compared runs in turn in one process; a ratio is one of medians."""
+"""Time of the own norms beside torch.nn.BatchNorm2d, on the CPU, and MiB kept for backward: a training step of
+`model=unet_small` (batch 8, crops of 128, with the trainer's loss, clipping and optimizer), its evaluation of a 256x256
+image, batch norms folded too as the enhancer has them, and forward and backward of single batch norms. What is compared
+runs in turn in one process; a ratio is one of medians."""
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from enhance.device import keep_freed_memory
-from enhance.models.unet import UNet
+from enhance.inference.fold import fold_batch_norms
+from enhance.measure import kept_tensors, median_milliseconds, storage_bytes
+from enhance.models.unet import UNet, build_unet
+from enhance.norm.batch import BatchNorm
 from enhance.norm.registry import NORMS
-from enhance.settings import ObjectiveSettings, OptimizerSettings
+from enhance.settings import ModelSettings, NormSettings, ObjectiveSettings, OptimizerSettings
 from enhance.training.objective import Objective
 from enhance.training.schedule import build_optimizer
 
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 KINDS = [(layout, dtype) for layout in FORMATS for dtype in (torch.bfloat16, torch.float32)]
-UNET_SMALL = [(8, 32, 64, 64), (8, 64, 32, 32), (8, 128, 16, 16), (8, 256, 8, 8)]  # what its norms see
-LAYERS = [(8, 32, 128, 128), (8, 64, 64, 64), (2, 32, 256, 256), *UNET_SMALL]
-CONTESTANTS: dict[str, Callable] = {"torch": nn.BatchNorm2d} | {name: NORMS[name] for name in ("bn", "in", "gn", "ln")}
+LAYERS = [(8, 32, 128, 128), (8, 64, 64, 64), (2, 32, 256, 256)]
+LAYERS += [(8, 32, 64, 64), (8, 64, 32, 32), (8, 128, 16, 16), (8, 256, 8, 8)]  # what those of unet_small see
 Pass = tuple[Callable[[], Tensor], Callable[[Tensor], object]]  # forward, and what is done with its output
 
 
-def training_step(norm: Callable, dtype: torch.dtype, layout: str) -> Pass:
-    model = UNet(norm, width=32, depth=3, unshuffle=2).to(memory_format=FORMATS[layout])
+def unet_small(name: str, layout: str) -> UNet:
+    if name == "torch":
+        return UNet(nn.BatchNorm2d, width=32, depth=3, unshuffle=2).to(memory_format=FORMATS[layout])
+    return build_unet(ModelSettings(width=32), NormSettings(name)).to(memory_format=FORMATS[layout])
+
+
+def training_step(model: UNet, dtype: torch.dtype, layout: str) -> Pass:
     image = torch.rand(8, 3, 128, 128).to(memory_format=FORMATS[layout])
     optimizer = build_optimizer(model, OptimizerSettings())
     objective = Objective(ObjectiveSettings())
@@ -46,24 +52,12 @@ def layer_pass(norm: Callable, shape: tuple[int, ...], dtype: torch.dtype, layou
     return lambda: layer(x.requires_grad_()), lambda y: torch.autograd.grad(y, (x, *layer.parameters()), grad)
 
 
-def kept_mib(forward: Callable[[], Tensor]) -> float:
-    """What a forward pass keeps for backward, the parameters among it."""
-    kept: list[Tensor] = []  # held, so that no storage is freed and counted again
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
-        forward()
-    return sum({x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}.values()) / 2**20
-
-
-def print_line(label: str, passes: dict[str, Pass], rounds: int) -> None:
-    times: dict[str, list[float]] = {name: [] for name in passes}
-    for _ in range(rounds + 2):  # the first two warm up
-        for name, (forward, finish) in passes.items():
-            start = time.perf_counter()
-            finish(forward())
-            times[name].append(1000 * (time.perf_counter() - start))
-    for name, (forward, _) in passes.items():
-        median, torchs = (statistics.median(times[key][2:]) for key in (name, "torch"))
-        print(f"{label:43}{name:6}{median:8.2f} ms {median / torchs:6.2f} x {kept_mib(forward):8.2f} MiB", flush=True)
+def print_lines(label: str, tasks: dict[str, Pass], rounds: int, kept: bool = True) -> None:
+    times = median_milliseconds({name: (lambda task=task: task[1](task[0]())) for name, task in tasks.items()}, rounds)
+    for name, (forward, _) in tasks.items():
+        line = f"{label:43}{name:10}{times[name]:8.2f} ms {times[name] / times['torch']:6.2f} x"
+        mib = f" {sum(storage_bytes(kept_tensors(forward)).values()) / 2**20:8.2f} MiB" if kept else ""
+        print(line + mib, flush=True)
 
 
 def main() -> None:
@@ -72,12 +66,19 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     keep_freed_memory()  # as the trainer does
     for layout, dtype in KINDS:
-        steps = {name: training_step(norm, dtype, layout) for name, norm in CONTESTANTS.items()}
-        print_line(f"step unet_small {str(dtype)[6:]} {layout}", steps, rounds)
+        label = f"{str(dtype)[6:]} {layout}"
+        steps = {name: training_step(unet_small(name, layout), dtype, layout) for name in ("torch", *NORMS)}
+        print_lines(f"step {label}", steps, rounds)
         for shape in LAYERS:
-            names = CONTESTANTS if shape == UNET_SMALL[0] else ("torch", "bn")
-            passes = {name: layer_pass(CONTESTANTS[name], shape, dtype, layout) for name in names}
-            print_line(f"{shape} {str(dtype)[6:]} {layout}", passes, rounds)
+            norms: dict[str, Callable] = {"torch": nn.BatchNorm2d, "bn": BatchNorm}
+            passes = {name: layer_pass(norm, shape, dtype, layout) for name, norm in norms.items()}
+            print_lines(f"{shape} {label}", passes, rounds)
+    image = torch.rand(1, 3, 256, 256)
+    models = {name: unet_small(name, "contiguous").eval() for name in ("torch", *NORMS)}
+    models |= {"bn, folded": fold_batch_norms(models["bn"])}
+    with torch.inference_mode():
+        forwards = {name: ((lambda model=model: model(image)), (lambda y: y)) for name, model in models.items()}
+        print_lines("evaluation float32 contiguous", forwards, rounds, kept=False)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from enhance.errors import SettingsError
+from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.unet import UNet, build_unet
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.recalibrate import batch_norms, recalibrate, running_statistics
@@ -46,9 +47,7 @@ def assert_equal_to_torch(own: BatchNormAct, x: Tensor, grad: Tensor, tolerance:
 
 def large_kept(layer: nn.Module, x: Tensor) -> list[Tensor]:
     """What a training pass keeps that is larger than a vector, storages counted once."""
-    kept: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        layer(x)
+    kept = kept_tensors(lambda: layer(x))
     return list({t.untyped_storage().data_ptr(): t for t in kept if t.numel() > x.shape[1]}.values())
 
 
@@ -254,10 +253,8 @@ def test_recalibration_and_the_gap_see_a_batch_norm() -> None:
 def kept_bytes(model: nn.Module, image: Tensor) -> int:
     """What a pass keeps for backward beside the parameters, which are there anyway."""
     parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        model(image)
-    sizes = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in kept}
+    kept = kept_tensors(lambda: model(image))
+    sizes = storage_bytes(kept)
     return sum(size for storage, size in sizes.items() if storage not in parameters)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from enhance.errors import UserError
+from enhance.measure import kept_tensors
 from enhance.models.blocks import ConvNormAct
 from enhance.models.unet import build_unet
 from enhance.norm.batch import BatchNorm
@@ -62,9 +63,8 @@ def test_black_input_has_finite_gradients() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_backward_keeps_the_input_and_small_vectors(dtype: torch.dtype) -> None:
-    x, kept = torch.randn(4, 6, 32, 32).to(dtype).requires_grad_(), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        FilterResponseNorm(6)(x)
+    x = torch.randn(4, 6, 32, 32).to(dtype).requires_grad_()
+    kept = kept_tensors(lambda: FilterResponseNorm(6)(x))
     large = {tensor.untyped_storage().data_ptr() for tensor in kept if tensor.numel() > 4 * 6}
     assert large == {x.untyped_storage().data_ptr()}
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from enhance.errors import UserError
+from enhance.measure import kept_tensors
 from enhance.norm.batch import BatchNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.recalibrate import recalibrate
@@ -87,9 +88,8 @@ def test_recalibration_pools_as_for_batch_norm() -> None:
 
 
 def test_backward_keeps_the_input_and_small_vectors() -> None:
-    x, kept = torch.randn(5, 6, 32, 32, requires_grad=True), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        GhostBatchNorm(6, 2)(x)
+    x = torch.randn(5, 6, 32, 32, requires_grad=True)
+    kept = kept_tensors(lambda: GhostBatchNorm(6, 2)(x))
     large = {tensor.untyped_storage().data_ptr() for tensor in kept if tensor.numel() >= 6 * 32 * 32}
     assert large == {x.untyped_storage().data_ptr()}
 

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from enhance.measure import kept_tensors
+
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("shape", [(3, 6, 2, 3), (2, 6, 1, 5)])
@@ -69,10 +71,9 @@ def test_frozen_parameters_and_input_that_needs_no_gradient(twin) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_backward_keeps_the_input_and_small_vectors(twin, dtype: torch.dtype) -> None:
     shape = (4, 6, 32, 32)
-    x, kept = torch.randn(shape).to(dtype).requires_grad_(), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        layer = twin.own()
-        layer(x)
+    x = torch.randn(shape).to(dtype).requires_grad_()
+    layer = twin.own()
+    kept = kept_tensors(lambda: layer(x))
     large = {tensor.untyped_storage().data_ptr() for tensor in kept if tensor.numel() == x.numel()}
     assert large == {x.untyped_storage().data_ptr()}
     small = sum(tensor.numel() for tensor in kept if tensor.numel() < x.numel())

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from enhance.errors import UserError
+from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.blocks import ConvNormAct
 from enhance.norm.half_instance import HalfInstanceNorm
 from tests.norm.contract import LayerContract, over_channels
@@ -50,11 +51,9 @@ def test_the_second_half_passes_to_the_bit(layout: str, dtype: torch.dtype) -> N
 
 
 def test_backward_keeps_half_the_input_and_small_vectors() -> None:
-    x, kept = torch.randn(4, 6, 32, 32, requires_grad=True), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        HalfInstanceNorm(6)(x)
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in kept}
-    assert sum(storages.values()) <= 0.51 * x.untyped_storage().nbytes()
+    x = torch.randn(4, 6, 32, 32, requires_grad=True)
+    kept = kept_tensors(lambda: HalfInstanceNorm(6)(x))
+    assert sum(storage_bytes(kept).values()) <= 0.51 * x.untyped_storage().nbytes()
 
 
 def test_the_convolution_before_it_has_a_bias_for_the_half_that_passes() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from enhance.errors import SettingsError, UserError
+from enhance.measure import kept_tensors
 from enhance.norm.batch import BatchNorm
 from enhance.norm.recalibrate import running_statistics
 from enhance.norm.renorm import BatchRenorm, set_progress
@@ -138,9 +139,8 @@ def test_without_affine() -> None:
 
 
 def test_backward_keeps_the_input_and_small_vectors() -> None:
-    x, kept = torch.randn(4, 6, 32, 32, requires_grad=True), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
-        BatchRenorm(6)(x)
+    x = torch.randn(4, 6, 32, 32, requires_grad=True)
+    kept = kept_tensors(lambda: BatchRenorm(6)(x))
     large = {tensor.untyped_storage().data_ptr() for tensor in kept if tensor.numel() > 6}
     assert large == {x.untyped_storage().data_ptr()}
 
