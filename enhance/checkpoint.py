@@ -27,6 +27,7 @@ class Checkpoint:
     running_statistics: dict[str, Tensor]  # the batch norms' buffers as training left them; empty without any
     validation: dict[str, float] = field(default_factory=dict)  # scores of `model` on the validation images
     trainer: dict[str, Any] | None = None  # what resuming needs; only in last.pt
+    frozen: bool = False  # the batch norms' statistics were frozen, and the weights trained with them
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -36,7 +37,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         CheckpointError: the disk is full, or the folder cannot be written.
     """
     values = {"format": FORMAT} | {
-        name: getattr(checkpoint, name) for name in ("step", "model", "running_statistics", "validation", "trainer")
+        name: getattr(checkpoint, name)
+        for name in ("step", "model", "running_statistics", "validation", "trainer", "frozen")
     }
     values["settings"] = dataclasses.asdict(checkpoint.settings)
     temporary = path.with_name(f"{path.name}.tmp")

@@ -55,11 +55,12 @@ class NormSettings:
     ramp_start: float | None = None  # brn: share of the run that is plain batch norm; then the limits open
     r_ramp_end: float | None = None  # brn: share of the run at which r_max is reached
     d_ramp_end: float | None = None  # brn: share of the run at which d_max is reached
+    freeze_after: float | None = None  # batch norms: share of the run after which statistics stay; 1 never freezes
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of the layer: every field but `name` that the configuration sets."""
+        """Keyword arguments of the layer: every field that the configuration sets, but for those of the trainer."""
         fields = dataclasses.asdict(self)
-        del fields["name"]
+        del fields["name"], fields["freeze_after"]
         return {key: value for key, value in fields.items() if value is not None}
 
 
@@ -225,6 +226,7 @@ _SMALLEST = {
     "norm.r_max": 1,
     "norm.d_max": 0,
     "norm.ramp_start": 0,
+    "norm.freeze_after": 0,
     "objective.l1": 0,
     "objective.ssim": 0,
     "optimizer.lr": 0,
@@ -244,6 +246,7 @@ _LARGEST = {
     "norm.momentum": 1,
     "norm.r_ramp_end": 1,
     "norm.d_ramp_end": 1,
+    "norm.freeze_after": 1,
 }
 _POSITIVE = ("optimizer.lr", "schedule.epochs")  # with _SMALLEST 0
 _SHARES = (

@@ -16,6 +16,7 @@ from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate
 
 RUNNING = "running statistics"  # as training left them
 RECALIBRATED = "recalibrated"  # over whole training images
+FROZEN = "frozen in training"  # recalibrated in the midst of it, and trained with since
 OWN = "each image's own"
 RECALIBRATED_NOW = {  # by the images that recalibrate= names
     "train": "recalibrated now, on training images",
@@ -32,7 +33,8 @@ def compare_statistics(
     device: torch.device,
     now: str | None = None,
 ) -> list[StatisticsScore]:
-    """Score with the running statistics, with recalibrated ones, and with each image's own.
+    """Score with the running statistics, with recalibrated ones, and with each image's own; where the weights were
+    trained with frozen statistics, with these and each image's own.
 
     On the dark images that are scored, without their references, recalibration is AdaBN (Li et al. 2016,
     arXiv 1603.04779): the model meets images of another camera, and only its statistics follow.
@@ -49,7 +51,7 @@ def compare_statistics(
     """
     if not batch_norms(model):
         return []
-    choices = _three(model, checkpoint, scores, source, training, device)
+    choices = _kept_and_own(model, checkpoint, scores, source, training, device)
     if now is not None:
         images, count = source, len(source)
         if now == "train":
@@ -61,7 +63,7 @@ def compare_statistics(
     return choices
 
 
-def _three(
+def _kept_and_own(
     model: UNet,
     checkpoint: Checkpoint,
     scores: list[ImageScore],
@@ -71,6 +73,8 @@ def _three(
 ) -> list[StatisticsScore]:
     with own_statistics(model):
         own = StatisticsScore(OWN, score(model, source, device))
+    if checkpoint.frozen:
+        return [StatisticsScore(FROZEN, scores, in_checkpoint=True), own]
     if checkpoint.settings.validation.recalibrate:
         raw = copy.deepcopy(model)
         raw.load_state_dict(checkpoint.running_statistics, strict=False)

@@ -35,6 +35,7 @@ class BatchNorm(nn.Module):
 
     kind: ClassVar[str] = "batch norm"  # these two for messages
     more_values: ClassVar[str] = "raise batch_size or data.crop"
+    frozen: bool = False  # standardize by the running statistics in training too, and never move them
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
@@ -66,7 +67,8 @@ class BatchNorm(nn.Module):
         """
         if x.dim() < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"{self}: input (N, {self.num_features}, ...) expected, got {tuple(x.shape)}")
-        if not self.training and self.running_mean is not None and self.running_var is not None:
+        by_running_statistics = self.frozen or not self.training
+        if by_running_statistics and self.running_mean is not None and self.running_var is not None:
             return self._by_running_statistics(x, self.running_mean, self.running_var)
         if self.training:
             self._refuse_one_value(x)

@@ -1,10 +1,12 @@
 """Frozen batch normalization: running statistics in training too (He et al. 2016, arXiv 1512.03385, appendix A)."""
 
+from torch import nn
+
 from enhance.norm.batch import BatchNorm
 
 
 class FrozenBatchNorm(BatchNorm):
-    """`BatchNorm` that is always in evaluation mode: it standardizes by its running statistics, and none ever moves.
+    """`BatchNorm` that standardizes by its running statistics in training as in evaluation, and none ever moves.
 
     What is left is a learned scale and shift per channel of an input with fixed statistics; every image, and a single
     position too, is treated by itself. A new layer has mean 0 and variance 1, and is worth something only after the
@@ -17,18 +19,20 @@ class FrozenBatchNorm(BatchNorm):
         >>> layer = FrozenBatchNorm(8)
         >>> layer.load_state_dict(BatchNorm(8).state_dict())
         <All keys matched successfully>
-        >>> layer.train().training
-        False
     """
+
+    frozen = True
 
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__(num_features, eps, affine=affine)
-        self.train()
-
-    def train(self, mode: bool = True) -> "FrozenBatchNorm":
-        """Stays in evaluation mode, whatever the mode of the model around it."""
-        super().train(False)
-        return self
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
+
+
+def freeze(model: nn.Module) -> None:
+    """From now on the model's batch norms do as `FrozenBatchNorm` does; those without running statistics stay as they
+    are."""
+    for module in model.modules():
+        if isinstance(module, BatchNorm) and module.running_mean is not None:
+            module.frozen = True

@@ -15,7 +15,6 @@ from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
 
 from enhance.errors import UserError
 from enhance.norm.batch import BatchNorm
-from enhance.norm.frozen import FrozenBatchNorm
 from enhance.norm.statistics import Moments, channel_moments
 
 AnyBatchNorm = BatchNorm | TorchBatchNorm
@@ -29,7 +28,7 @@ def batch_norms(model: nn.Module) -> dict[str, AnyBatchNorm]:
         for name, module in model.named_modules()
         if isinstance(module, BatchNorm | TorchBatchNorm)
         and module.running_mean is not None
-        and not isinstance(module, FrozenBatchNorm)
+        and not getattr(module, "frozen", False)
     }
 
 

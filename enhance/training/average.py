@@ -30,7 +30,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: UNet, step: int) -> None:
-        """Take in the weights after optimizer step number `step`, counted from 1."""
+        """Take in the weights after step number `step`, counted from 1 for the average; a new 1 starts it anew."""
         self.step = step
         self._averaged.update_parameters(model)
 

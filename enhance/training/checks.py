@@ -8,7 +8,6 @@ from enhance.data.pairs import PairSource
 from enhance.errors import DataError
 from enhance.models.unet import build_unet
 from enhance.norm.batch import BatchNorm
-from enhance.norm.frozen import FrozenBatchNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.settings import Settings
 
@@ -55,7 +54,7 @@ def accumulation_warning(settings: Settings, model: nn.Module) -> str | None:
     Frozen batch norm takes no statistics, and ghost batch norm those of the number of images that it was told.
     """
     follow_the_batch = any(
-        isinstance(module, BatchNorm) and not isinstance(module, FrozenBatchNorm | GhostBatchNorm)
+        isinstance(module, BatchNorm) and not module.frozen and not isinstance(module, GhostBatchNorm)
         for module in model.modules()
     )
     if settings.accumulate == 1 or not follow_the_batch:

@@ -15,11 +15,13 @@ from enhance.data.loader import open_training, training_batches
 from enhance.device import choose_device, keep_freed_memory, memory_told
 from enhance.errors import DataError, SettingsError, UserError
 from enhance.models.unet import build_unet, count_gflops, count_parameters
+from enhance.norm.frozen import freeze
 from enhance.norm.recalibrate import running_statistics
 from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
 from enhance.training.average import WeightAverage
 from enhance.training.checks import accumulation_warning, check_batch, check_model
+from enhance.training.freezing import freeze_step, recalibrate_and_freeze
 from enhance.training.interrupt import stop_on_signal
 from enhance.training.meter import Meter
 from enhance.training.objective import Objective
@@ -67,6 +69,7 @@ class Trainer:
         self.memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.model = build_unet(settings.model, settings.norm).to(self.device).to(memory_format=self.memory_format)
         self.average = WeightAverage(self.model, settings.average_decay)
+        self.freeze_step = freeze_step(settings, self.model, self.steps)
         self.optimizer = build_optimizer(self.model, settings.optimizer)
         self.schedule = learning_rate(self.optimizer, settings.schedule, self.steps)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
@@ -80,6 +83,11 @@ class Trainer:
             self.folder = resume[0]
             self._restore(resume[1])
         self.tracker = Tracker(self.folder, self.step)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the last step was trained with frozen batch norms."""
+        return self.step > self.freeze_step
 
     def fit(self) -> None:
         """Train to the last step, or to Ctrl-C or SIGTERM; `last` and `best` checkpoints are written on the way.
@@ -118,6 +126,10 @@ class Trainer:
         )
         meter = Meter()
         while self.step < self.steps and not stopped:
+            if self.step == self.freeze_step:
+                line = recalibrate_and_freeze(settings, self.model, self.train, self.device)
+                freeze(self.average.model)
+                progress.say(f"step {self.step}: {line}")
             due = (self.step + 1) % settings.validation.every == 0 or self.step + 1 == self.steps
             with statistics_gap(self.model, enabled=due) as gaps:
                 self._train_step(batches, meter)
@@ -149,7 +161,8 @@ class Trainer:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        self.average.update(self.model, self.step)
+        # Weights from before the freezing never saw the frozen statistics: their average starts anew.
+        self.average.update(self.model, self.step - self.freeze_step if self.frozen else self.step)
         self.schedule.step()
 
     def _read(self, meter: Meter, progress: Progress) -> None:
@@ -211,6 +224,7 @@ class Trainer:
             running_statistics=running_statistics(self.model),
             validation=validation,
             trainer=trainer,
+            frozen=self.frozen,
         )
         save(checkpoint, self.folder / "checkpoints" / f"{name}.pt")
         self.saved = self.step
@@ -247,6 +261,9 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.average.load(checkpoint.model, checkpoint.step)
         self.step = self.saved = checkpoint.step
+        if checkpoint.frozen:
+            freeze(self.model)
+            freeze(self.average.model)
         self.best = state["best"]
         if self.step >= self.steps:
             raise SettingsError(f"resume={self.folder}: this run is complete ({self.step} of {self.steps} steps)")

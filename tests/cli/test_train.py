@@ -134,6 +134,22 @@ def test_recalibration_can_be_switched_off(train: Callable[..., Ended], tmp_path
     assert all(torch.equal(raw, kept.model[name]) for name, raw in kept.running_statistics.items())
 
 
+def test_frozen_statistics_stay_and_the_weights_go_on(train: Callable[..., Ended], tmp_path: Path) -> None:
+    """Frozen before the first step, two runs keep the same statistics, whatever their weights do."""
+    kept = []
+    for lr in ("1e-3", "1e-2"):
+        ended = train("norm.freeze_after=0", f"optimizer.lr={lr}", f"runs={tmp_path}/{lr}")
+        assert "step 0: batch norms recalibrated on 3 whole training images and frozen" in ended.out
+        assert "recalibrated in" not in ended.out  # before a validation
+        (file,) = (tmp_path / lr).glob("*/checkpoints/last.pt")
+        kept.append(checkpoint.load(file))
+    assert all(each.frozen for each in kept)
+    for key, value in kept[0].model.items():
+        is_statistic = key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        assert torch.equal(value, kept[1].model[key]) == is_statistic, key
+    assert any(value.any() for key, value in kept[0].model.items() if key.endswith("running_mean"))
+
+
 def test_same_seed_same_weights_and_another_seed_others(train: Callable[..., Ended], tmp_path: Path) -> None:
     states = []
     for number, seed in enumerate((5, 5, 6)):
@@ -144,11 +160,11 @@ def test_same_seed_same_weights_and_another_seed_others(train: Callable[..., End
     assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
 
 
-@pytest.mark.parametrize("norm", ["bn", "brn"])
+@pytest.mark.parametrize("norm", ["norm=bn", "norm=brn", "norm.freeze_after=0.05", "norm.freeze_after=0.9"])
 def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
     train: Callable[..., Ended], tmp_path: Path, pairs_root: Path, norm: str
 ) -> None:
-    words = [f"norm={norm}", "schedule.steps=60", "validation.every=20", "accumulate=2", "batch_size=2", "threads=1"]
+    words = [norm, "schedule.steps=60", "validation.every=20", "accumulate=2", "batch_size=2", "threads=1"]
     common = ["data=lol_v1", f"data.root={pairs_root}", *TINY, *words]
     command = [sys.executable, "train.py", *common, f"runs={tmp_path}/stopped"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -282,6 +298,12 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
         (("data.root=/nowhere",), "/nowhere"),
         (("data.root=/a,b",), "data.root='/a,b'"),
         (("data.root=null",), "data.root=DIR"),
+        (
+            ("norm.track_running_stats=false", "norm.freeze_after=0.8"),
+            "norm.freeze_after=0.8: norm=bn keeps no running",
+        ),
+        (("norm=gn", "norm.freeze_after=0.8"), "norm.freeze_after does not apply to the chosen norm"),
+        (("norm.freeze_after=1.5",), "norm.freeze_after=1.5 is too large: it is at most 1"),
         (("norm.momentum=null",), "norm.momentum=null is no value"),
         (("norm=bn_ghost", "norm.virtual_batch=0"), "norm.virtual_batch=0 is too small: it is at least 1"),
         (("norm=brn", "norm.r_max=0.5"), "norm.r_max=0.5 is too small: it is at least 1"),

@@ -7,7 +7,14 @@ import torch
 from enhance.checkpoint import Checkpoint
 from enhance.evaluation.evaluate import mean_score, score
 from enhance.evaluation.report import StatisticsScore
-from enhance.evaluation.statistics import OWN, RECALIBRATED, RUNNING, compare_statistics, recalibrate_on_pairs
+from enhance.evaluation.statistics import (
+    FROZEN,
+    OWN,
+    RECALIBRATED,
+    RUNNING,
+    compare_statistics,
+    recalibrate_on_pairs,
+)
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import own_statistics, recalibrate, running_statistics
 from enhance.settings import Settings
@@ -77,6 +84,16 @@ def test_raw_checkpoint_without_its_training_images_says_so(pairs, small_unet: C
     choice = compare(model, checkpoint, pairs, None)[RECALIBRATED]
     assert choice.scores is None
     assert "training images are not here" in choice.note
+
+
+def test_frozen_statistics_are_told_from_others(pairs, small_unet: Callable[[str], UNet]) -> None:
+    model = small_unet("bn")
+    choices = compare(
+        model, Checkpoint(settings(recalibrated=True), 1, model.state_dict(), {}, frozen=True), pairs, None
+    )
+    assert list(choices) == [FROZEN, OWN]
+    assert choices[FROZEN].in_checkpoint
+    assert psnr(choices[FROZEN]) == mean_score(score(model, pairs, CPU))["psnr"]
 
 
 def test_other_norms_have_no_such_choice(pairs, small_unet: Callable[[str], UNet]) -> None:

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from enhance.errors import UserError
 from enhance.norm.batch import BatchNorm
-from enhance.norm.frozen import FrozenBatchNorm
+from enhance.norm.frozen import FrozenBatchNorm, freeze
 from enhance.norm.recalibrate import batch_norms, recalibrate
+from enhance.norm.registry import build_norm
 from tests.norm.contract import LayerContract, over_channels
 from tests.norm.test_against_torch import randomized, results
 
@@ -59,6 +60,27 @@ def test_recalibration_leaves_it_alone(trained: BatchNorm) -> None:
     torch.testing.assert_close(model[0].state_dict(), trained.state_dict(), rtol=0, atol=0)
     with pytest.raises(UserError, match="no batch norm with running statistics"):
         recalibrate(model[0], [torch.randn(4, 6, 5, 7)])
+
+
+@pytest.mark.parametrize("name", ["bn", "bn_act", "bn_ghost", "brn"])
+def test_frozen_in_mid_training_a_layer_goes_on_as_it_evaluates(name: str) -> None:
+    layer = randomized(build_norm(name, 6))
+    layer(torch.randn(4, 6, 5, 7) * 2 + 3)
+    state = {key: value.clone() for key, value in layer.state_dict().items()}
+    x, grad = torch.randn(4, 6, 5, 7), torch.randn(4, 6, 5, 7)
+    wanted = results(layer.eval(), x, grad)
+    layer.train()
+    freeze(layer)
+    torch.testing.assert_close(results(layer, x, grad), wanted, rtol=0, atol=0)
+    torch.testing.assert_close(dict(layer.state_dict()), state, rtol=0, atol=0)
+    assert not batch_norms(layer)
+
+
+def test_without_running_statistics_nothing_is_frozen() -> None:
+    layer = BatchNorm(6, track_running_stats=False)
+    freeze(layer)
+    x = torch.randn(4, 6, 5, 7) + 3
+    torch.testing.assert_close(layer(x).mean((0, 2, 3)), torch.zeros(6), rtol=0, atol=1e-5)
 
 
 def test_without_affine_it_has_nothing_to_learn(trained: BatchNorm) -> None:

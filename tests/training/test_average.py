@@ -46,6 +46,14 @@ def test_decay_0_is_the_latest_model_with_its_buffers(model: UNet) -> None:
         assert torch.equal(ours, theirs), name
 
 
+def test_a_new_first_step_starts_the_average_anew(model: UNet) -> None:
+    average = WeightAverage(model, decay=0.999)
+    for step, value in [(step, 0.0) for step in range(1, 300)] + [(step, 1.0) for step in range(1, 9)]:
+        set_weights(model, value)
+        average.update(model, step)
+    assert weight(average.model) == pytest.approx(1.0, abs=1e-3)
+
+
 def test_resumed_average_goes_on(model: UNet) -> None:
     straight = WeightAverage(model, decay=0.5)
     set_weights(model, 1.0)
