@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from enhance.errors import UserError
 from enhance.norm.functional import BATCH, normalize, scale_and_shift
+from enhance.norm.statistics import Moments
 
 
 class BatchNorm(nn.Module):
@@ -71,22 +72,25 @@ class BatchNorm(nn.Module):
         if by_running_statistics and self.running_mean is not None and self.running_var is not None:
             return self._by_running_statistics(x, self.running_mean, self.running_var)
         if self.training:
-            self._refuse_one_value(x)
-        y, mean, variance = self._by_batch_statistics(x)
+            self._refuse_one_value(x, x.numel() // self.num_features)
+        y, batch = self._by_batch_statistics(x)
         if self.training and self.running_mean is not None:
-            count = x.numel() // self.num_features
-            self._track(mean.flatten(), variance.flatten() * (count / (count - 1)))
+            self._track(batch)
         return y
 
     def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         return scale_and_shift(x, mean, variance, self.weight, self.bias, self.eps)
 
-    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Output, and mean and biased variance of the batch."""
-        return normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
+        """Output, and moments (C,) of the batch for the running statistics."""
+        y, mean, variance = normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)
+        return y, self._moments(x, mean, variance)
 
-    def _refuse_one_value(self, x: Tensor) -> None:
+    def _moments(self, x: Tensor, mean: Tensor, variance: Tensor) -> Moments:
         count = x.numel() // self.num_features
+        return Moments(count, mean.flatten(), variance.flatten() * count)
+
+    def _refuse_one_value(self, x: Tensor, count: int) -> None:
         if count < 2:
             raise UserError(
                 f"{self.kind} of {self.num_features} channels sees {count} value per channel, input {tuple(x.shape)}: "
@@ -94,19 +98,20 @@ class BatchNorm(nn.Module):
             )
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, unbiased_variance: Tensor) -> None:
+    def _track(self, batch: Moments) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         # Chosen on the device, which the host need not wait for.
-        finite = mean.isfinite().all() & unbiased_variance.isfinite().all()
+        variance = batch.unbiased_variance
+        finite = batch.mean.isfinite().all() & variance.isfinite().all()
         self.num_batches_tracked.add_(finite)
-        for running, batch in ((self.running_mean, mean), (self.running_var, unbiased_variance)):
-            batch = torch.where(finite, batch.to(running.dtype), running)
+        for running, new in ((self.running_mean, batch.mean), (self.running_var, variance)):
+            new = torch.where(finite, new.to(running.dtype), running)
             if self.momentum is None:
-                running.lerp_(batch, (1.0 / self.num_batches_tracked.clamp(min=1)).to(running.dtype))
+                running.lerp_(new, (1.0 / self.num_batches_tracked.clamp(min=1)).to(running.dtype))
             else:
-                running.lerp_(batch, self.momentum)
+                running.lerp_(new, self.momentum)
 
     def extra_repr(self) -> str:
         return (

@@ -18,6 +18,7 @@ from enhance.errors import SettingsError
 from enhance.norm.batch import BatchNorm
 from enhance.norm.functional import BATCH
 from enhance.norm.statistics import (
+    Moments,
     center_,
     count_over,
     dense_copy,
@@ -176,14 +177,15 @@ class BatchNormAct(BatchNorm):
     def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         return ACTIVATIONS[self.activation].apply_(super()._by_running_statistics(x, mean, variance))
 
-    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
         activation = ACTIVATIONS[self.activation]
         half = x.dtype not in (torch.float32, torch.float64)
         no_values = torch.compiler.is_compiling() or x.is_meta  # to choose channels by
         if half or no_values or not torch.is_grad_enabled():
-            y, mean, variance = super()._by_batch_statistics(x)
-            return activation.apply_(y), mean, variance
-        return _NormalizeAndActivate.apply(x, self.weight, self.bias, self.eps, activation)
+            y, batch = super()._by_batch_statistics(x)
+            return activation.apply_(y), batch
+        y, mean, variance = _NormalizeAndActivate.apply(x, self.weight, self.bias, self.eps, activation)
+        return y, self._moments(x, mean, variance)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, activation={self.activation}"

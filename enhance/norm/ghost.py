@@ -45,21 +45,19 @@ class GhostBatchNorm(BatchNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats)
         self.virtual_batch = virtual_batch
 
-    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Output, and mean and biased variance of the whole batch."""
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
+        """Output, and moments of the whole batch."""
         if not self.training or x.shape[0] <= self.virtual_batch:
             return super()._by_batch_statistics(x)
         outputs: list[Tensor] = []
         pooled: Moments | None = None
         for part in x.split(self.virtual_batch):
-            self._refuse_one_value(part)
-            y, mean, variance = super()._by_batch_statistics(part)
-            count = part.numel() // self.num_features
-            moments = Moments(count, mean.flatten(), variance.flatten() * count)
+            self._refuse_one_value(part, part.numel() // self.num_features)
+            y, moments = super()._by_batch_statistics(part)
             outputs.append(y)
             pooled = moments if pooled is None else pooled.merge(moments)
         assert pooled is not None
-        return torch.cat(outputs), pooled.mean, pooled.variance
+        return torch.cat(outputs), pooled
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, virtual_batch={self.virtual_batch}"

@@ -16,6 +16,7 @@ from enhance.norm.half_instance import HalfInstanceNorm
 from enhance.norm.instance import InstanceNorm
 from enhance.norm.layer import LayerNorm2d
 from enhance.norm.renorm import BatchRenorm
+from enhance.norm.sync import SyncBatchNorm
 
 NORMS: dict[str, type[nn.Module]] = {
     "bn": BatchNorm,
@@ -29,6 +30,7 @@ NORMS: dict[str, type[nn.Module]] = {
     "frn": FilterResponseNorm,
     "brn": BatchRenorm,
     "bn_frozen": FrozenBatchNorm,
+    "sync_bn": SyncBatchNorm,
 }
 
 

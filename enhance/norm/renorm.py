@@ -62,7 +62,7 @@ class BatchRenorm(BatchNorm):
         # a state_dict is that of a batch norm.
         self.register_buffer("progress", torch.tensor(0.0), persistent=False)
 
-    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
         if not self.training:
             return super()._by_batch_statistics(x)
         batch, r, d = self._correction(x)
@@ -71,7 +71,7 @@ class BatchRenorm(BatchNorm):
         if self.weight is not None and self.bias is not None:
             weight, bias = r * self.weight, d * self.weight + self.bias
         y, _, _ = normalize(x, weight, bias, self.num_features, BATCH, self.eps)
-        return y, batch.mean, batch.variance
+        return y, batch
 
     @torch.no_grad()
     def _correction(self, x: Tensor) -> tuple[Moments, Tensor, Tensor]:

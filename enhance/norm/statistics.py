@@ -94,7 +94,7 @@ def _each_channel(sums: Tensor, x: Tensor, axes: Axes) -> Tensor:
 class Moments:
     """Population moments of some values, ready to be merged with those of others."""
 
-    count: int
+    count: int | Tensor  # a Tensor where the device alone knows it
     mean: Tensor
     m2: Tensor  # sum of squared deviations from `mean`
 
@@ -102,6 +102,10 @@ class Moments:
     def variance(self) -> Tensor:
         """Biased variance."""
         return self.m2 / self.count
+
+    @property
+    def unbiased_variance(self) -> Tensor:
+        return self.m2 / (self.count - 1)
 
     def merge(self, other: "Moments") -> "Moments":
         """Moments of both sets of values together (Chan et al. 1983, eq. 2.1)."""

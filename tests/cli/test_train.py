@@ -196,6 +196,7 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
     [
         (("norm=bn", "accumulate=2"), True),
         (("norm=brn", "accumulate=2"), True),
+        (("norm=sync_bn", "accumulate=2"), True),
         (("norm=bn", "accumulate=1"), False),
         (("norm=bn_ghost", "accumulate=2"), False),
         (("norm=bn_frozen", "accumulate=2"), False),

@@ -1,0 +1,143 @@
+"""Synchronised batch normalization (Peng et al. 2018, "MegDet: A Large Mini-Batch Object Detector", arXiv 1711.07240,
+section 3.3): the statistics of a batch that is spread over several processes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.autograd.function import once_differentiable
+
+from enhance.norm.batch import BatchNorm
+from enhance.norm.functional import BATCH
+from enhance.norm.statistics import (
+    Moments,
+    center_,
+    count_over,
+    dense_copy,
+    memory_format,
+    split_channels,
+    sum_over,
+    sum_products,
+)
+
+
+class _NormalizeOverRanks(torch.autograd.Function):
+    """Keeps for backward the input and vectors, nothing of the input's size besides."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        y = dense_copy(x)
+        values = split_channels(y, x.shape[1])  # a view: y changes with it
+        if values.numel():
+            center, residual, variance = center_(values, BATCH)
+        else:
+            center = residual = variance = sum_over(values, BATCH)  # zeros
+        center = center.double()
+        count, mean, m2 = _merged_over_ranks(count_over(values, BATCH), center + residual, variance.double())
+        rstd = (m2 / count + eps).rsqrt_()
+        scale, shift = rstd, (center - mean) * rstd
+        if weight is not None and bias is not None:
+            scale, shift = scale * _per_channel(weight), shift * _per_channel(weight) + _per_channel(bias)
+        values.mul_(scale.to(y.dtype)).add_(shift.to(y.dtype))
+        ctx.save_for_backward(x, weight, mean, rstd, count)
+        ctx.mark_non_differentiable(count, mean, m2)
+        return y.to(x.dtype), count, mean, m2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        """With the means taken over all values of all ranks:
+
+        dx = weight / sqrt(variance + eps) * (dy - mean(dy) - xhat * mean(dy * xhat))
+        """
+        x, weight, mean, rstd, count = ctx.saved_tensors
+        grad_x = dense_copy(x)
+        center = mean.to(grad_x.dtype)
+        residual = mean - center  # what rounding left
+        values = split_channels(grad_x, x.shape[1]).sub_(center)
+        grad = grad_y.to(grad_x.dtype).contiguous(memory_format=memory_format(grad_x))
+        grad = split_channels(grad, x.shape[1])
+        grad_sum = sum_over(grad, BATCH).double()
+        product_sum = (sum_products(grad, values, BATCH) - residual * grad_sum) * rstd
+        grad_weight, grad_bias, scale = None, None, rstd
+        if weight is not None:
+            scale = rstd * _per_channel(weight)
+            grad_weight, grad_bias = product_sum.flatten().to(weight.dtype), grad_sum.flatten().to(weight.dtype)
+        sums = torch.cat((grad_sum, product_sum))
+        distributed.all_reduce(sums)
+        grad_mean, product_mean = (sums / count).split(1)
+        slope = -scale * rstd * product_mean
+        shift = -scale * grad_mean - residual * slope
+        values.mul_(slope.to(values.dtype)).addcmul_(grad, scale.to(values.dtype)).add_(shift.to(values.dtype))
+        return grad_x.to(x.dtype), grad_weight, grad_bias, None
+
+
+def _per_channel(vector: Tensor) -> Tensor:
+    """(C,) -> (1, C, 1, 1)."""
+    return vector.view(1, -1, 1, 1)
+
+
+def _merged_over_ranks(count: int, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Count (), mean and M2 of the values of all ranks, from this rank's; vectors are float64 (1, C, 1, 1).
+
+    Chan et al. 1983, eq. 2.1, for several sets at once. A rank without values sends zeros, which weigh nothing.
+    """
+    channels = mean.numel()
+    # Filled on the device: a tensor made of a number would make the host wait.
+    own = torch.cat((mean.flatten(), variance.flatten() * count, mean.new_full((1,), count)))
+    gathered = own.new_empty(distributed.get_world_size(), len(own))
+    distributed.all_gather(list(gathered), own)
+    means, m2s, counts = gathered.split((channels, channels, 1), dim=1)
+    total = counts.sum()
+    merged = (counts * means).sum(0) / total
+    m2 = (m2s + counts * (means - merged).square()).sum(0)
+    return total, _per_channel(merged), _per_channel(m2)
+
+
+class SyncBatchNorm(BatchNorm):
+    """Batch norm whose statistics in training are those of the batches of all processes together.
+
+    The processes ("ranks") are those of the default group of `torch.distributed`. Outputs, gradients of the input and
+    running statistics are those of one batch of all ranks' images. Numbers and sizes of images may differ between
+    ranks; a rank without images (shape (0, C, H, W)) contributes nothing and remembers what the others do. A batch that
+    is not finite on any rank leaves the running statistics of all as they are.
+
+    The loss is the sum of the ranks' losses. Gradients of `weight` and `bias` are each rank's share: summed over ranks
+    they are those of one batch. `DistributedDataParallel` averages them, so that it arrives at the gradient of the mean
+    of the ranks' losses, as for any other layer.
+
+    Every rank must run each forward pass in training, and its backward pass, as often and in the same order as the
+    others, without images too: they wait for each other. Without a process group, or with one of a single rank, it is
+    `BatchNorm`; so it is in evaluation mode, where nothing is exchanged. Parameters and buffers have the same names.
+
+    Args:
+        num_features, eps, momentum, affine, track_running_stats: as of `BatchNorm`.
+
+    Raises:
+        UserError: (forward, in training) a channel has fewer than two values on all ranks together; raised on each.
+
+    Example:
+        >>> SyncBatchNorm(8)(torch.rand(4, 8, 16, 16)).shape
+        torch.Size([4, 8, 16, 16])
+    """
+
+    kind = "synchronised batch norm"
+
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
+        if not (self.training and _several_ranks()):
+            return super()._by_batch_statistics(x)
+        y, count, mean, m2 = _NormalizeOverRanks.apply(x, self.weight, self.bias, self.eps)
+        # Reading the count makes the host wait. With two values here there is no need, and no other rank refuses.
+        if x.numel() // self.num_features < 2:
+            super()._refuse_one_value(x, int(count))
+        return y, Moments(count, mean.flatten(), m2.flatten())
+
+    def _refuse_one_value(self, x: Tensor, count: int) -> None:
+        if not _several_ranks():  # else the count of all ranks decides, once it is known
+            super()._refuse_one_value(x, count)
+
+
+def _several_ranks() -> bool:
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
