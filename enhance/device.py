@@ -1,6 +1,7 @@
-"""The device that a setting names, and its memory."""
+"""The device that a setting names, its memory, and how torch works on it."""
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,24 @@ def memory_told(device: torch.device, cure: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise UserError(f"{device}: out of memory: {cure}") from error
+
+
+def set_up_torch(threads: int | None, deterministic: bool) -> None:
+    """Set what holds for the whole process of a training run.
+
+    Args:
+        threads: CPU threads; None leaves torch's choice.
+        deterministic: only algorithms that repeat bit for bit.
+    """
+    keep_freed_memory()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS does not repeat itself
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+    # SSIM takes E[x^2] - E[x]^2 of flat regions, where TF32's error of 1e-3 is as large as what is left.
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def keep_freed_memory() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from enhance.models.resample import DoubleBilinear, HalveByMax
 from enhance.norm.half_instance import HalfInstanceNorm
 
 NormFactory = Callable[[int], nn.Module]  # number of channels -> layer
@@ -45,7 +46,7 @@ class Down(nn.Sequential):
     """Half the resolution, then conv-norm-act twice: (N, C_in, H, W) -> (N, C_out, H / 2, W / 2)."""
 
     def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str, down: str) -> None:
-        first = nn.MaxPool2d(2) if down == "max_pool" else ConvNormAct(c_in, c_in, norm, activation, stride=2)
+        first = HalveByMax() if down == "max_pool" else ConvNormAct(c_in, c_in, norm, activation, stride=2)
         super().__init__(first, DoubleConv(c_in, c_out, norm, activation))
 
 
@@ -59,7 +60,7 @@ class Up(nn.Module):
     def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(c_in, c_out, 1)
-        self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.up = DoubleBilinear()
         self.convs = DoubleConv(2 * c_out, c_out, norm, activation)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:

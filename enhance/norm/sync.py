@@ -1,5 +1,5 @@
-"""Synchronised batch normalization (Peng et al. 2018, "MegDet: A Large Mini-Batch Object Detector", arXiv 1711.07240,
-section 3.3): the statistics of a batch that is spread over several processes."""
+"""Synchronised batch normalization (Peng et al. 2018, "MegDet: A Large Mini-Batch Object Detector", arXiv 1711.07240):
+the statistics of a batch that is spread over several processes."""
 
 from typing import Any
 

@@ -1,7 +1,6 @@
 """The training loop."""
 
 import math
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from enhance.checkpoint import Checkpoint, save
 from enhance.data.loader import open_training, training_batches
-from enhance.device import choose_device, keep_freed_memory, memory_told
+from enhance.device import choose_device, memory_told, set_up_torch
 from enhance.errors import DataError, SettingsError, UserError
 from enhance.models.unet import build_unet, count_gflops, count_parameters
 from enhance.norm.frozen import freeze
@@ -23,6 +22,7 @@ from enhance.training.average import WeightAverage
 from enhance.training.checks import accumulation_warning, check_batch, check_model
 from enhance.training.freezing import freeze_step, recalibrate_and_freeze
 from enhance.training.interrupt import stop_on_signal
+from enhance.training.loss import Loss, compiled, training_loss
 from enhance.training.meter import Meter
 from enhance.training.objective import Objective
 from enhance.training.precision import choose_dtype
@@ -51,16 +51,8 @@ class Trainer:
     def __init__(self, settings: Settings, resume: tuple[Path, Checkpoint] | None = None) -> None:
         self.settings = settings
         self.device = choose_device(settings.device)
-        keep_freed_memory()
+        set_up_torch(settings.threads, settings.deterministic)
         self.dtype = choose_dtype(settings.precision, self.device)
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        if settings.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS does not repeat itself
-        torch.use_deterministic_algorithms(settings.deterministic)
-        torch.backends.cudnn.benchmark = not settings.deterministic
-        # SSIM takes E[x^2] - E[x]^2 of flat regions, where TF32's error of 1e-3 is as large as what is left.
-        torch.backends.cudnn.allow_tf32 = False
         check_model(settings)
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
@@ -73,7 +65,8 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, settings.optimizer)
         self.schedule = learning_rate(self.optimizer, settings.schedule, self.steps)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        self.objective = Objective(settings.objective)
+        self.eager_loss = training_loss(self.model, Objective(settings.objective), self.device, self.dtype)
+        self.loss = compiled(self.eager_loss, self.device) if settings.compile else self.eager_loss
         self.step = 0
         self.saved = -1  # step of the last checkpoint
         self.best = -math.inf
@@ -132,7 +125,8 @@ class Trainer:
                 progress.say(f"step {self.step}: {line}")
             due = (self.step + 1) % settings.validation.every == 0 or self.step + 1 == self.steps
             with statistics_gap(self.model, enabled=due) as gaps:
-                self._train_step(batches, meter)
+                # A compiled model runs none of the hooks that watch it.
+                self._train_step(batches, meter, self.eager_loss if due else self.loss)
             if due or self.step % READ_EVERY == 0:
                 self._read(meter, progress)
             if due:
@@ -143,15 +137,13 @@ class Trainer:
             recalibrate_for(settings, self.average.model, self.train, self.device)
             self._save("last", validation={})
 
-    def _train_step(self, batches: Iterator[tuple[Tensor, Tensor]], meter: Meter) -> None:
+    def _train_step(self, batches: Iterator[tuple[Tensor, Tensor]], meter: Meter, loss_of: Loss) -> None:
         set_progress(self.model, self.step / self.steps)
         for _ in range(self.settings.accumulate):
             with meter.waiting():
                 low, normal = (self._to_device(images) for images in next(batches))
             with memory_told(self.device, self._less_memory()):
-                with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                    output = self.model(low)
-                loss, parts = self.objective(output.float(), normal)
+                loss, parts = loss_of(low, normal)
                 self.scaler.scale(loss / self.settings.accumulate).backward()
             meter.add(len(low), {"loss": loss.detach()} | parts)
         self.scaler.unscale_(self.optimizer)
@@ -289,6 +281,8 @@ class Trainer:
             f"data={settings.data.name}: {len(self.train)} training and {len(self.validation)} validation images; "
             f"{self.steps} steps of {settings.batch_size * settings.accumulate} crops of {settings.data.crop} px"
         )
+        if settings.compile:
+            print("compile=true: the first step takes a minute or so")
         if warning := accumulation_warning(settings, self.model):
             print(warning)
 

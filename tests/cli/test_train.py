@@ -150,6 +150,33 @@ def test_frozen_statistics_stay_and_the_weights_go_on(train: Callable[..., Ended
     assert any(value.any() for key, value in kept[0].model.items() if key.endswith("running_mean"))
 
 
+@pytest.mark.slow
+def test_a_compiled_run_learns_the_same(train: Callable[..., Ended], tmp_path: Path) -> None:
+    losses = {}
+    for compiled in ("true", "false"):
+        words = ("schedule.steps=4", "validation.every=2", "norm.freeze_after=0.5", "precision=fp32")
+        ended = train(f"compile={compiled}", f"runs={tmp_path}/{compiled}", *words)
+        assert ended.code == 0, ended.err
+        (file,) = (tmp_path / compiled).glob("*/metrics.jsonl")
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        losses[compiled] = [row["train/loss"] for row in rows if "train/loss" in row]
+    assert losses["true"] == pytest.approx(losses["false"], rel=1e-3)
+    assert len(losses["true"]) == 2  # before each of them, a compiled step
+
+
+def test_without_a_compiler_compile_is_refused(tmp_path: Path, pairs_root: Path) -> None:
+    words = ["data=lol_v1", f"data.root={pairs_root}", *TINY, "batch_size=4", "compile=true", f"runs={tmp_path}/runs"]
+    environment = os.environ | {"CXX": "/nowhere/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    ended = subprocess.run(
+        [sys.executable, "train.py", *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert ended.returncode == 2
+    told = ended.stderr.strip().splitlines()[-1]
+    assert "compile=true: torch.compile does not work here" in told
+    assert "install a C++ compiler (g++), or leave compile=false" in told
+    assert not (tmp_path / "runs").exists()
+
+
 def test_same_seed_same_weights_and_another_seed_others(train: Callable[..., Ended], tmp_path: Path) -> None:
     states = []
     for number, seed in enumerate((5, 5, 6)):

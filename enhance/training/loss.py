@@ -1,0 +1,44 @@
+"""The forward pass of a training step, as one function that can be compiled."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from enhance.errors import SettingsError
+from enhance.models.unet import UNet
+from enhance.training.objective import Objective
+
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
+
+
+def training_loss(model: UNet, objective: Objective, device: torch.device, dtype: torch.dtype) -> Loss:
+    """Function of a dark and a bright batch (N, 3, H, W) in [0, 1]: the objective, and its parts.
+
+    Args:
+        dtype: what the model computes in; parameters and objective are float32.
+    """
+
+    def loss(low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            output = model(low)
+        return objective(output.float(), normal)
+
+    return loss
+
+
+def compiled(loss: Loss, device: torch.device) -> Loss:
+    """The same function under torch.compile, in one graph with its gradient; the first call takes a minute or so.
+
+    Raises:
+        SettingsError: torch.compile does not work on this machine.
+    """
+    try:
+        torch.compile(lambda x: x + 1, fullgraph=True)(torch.zeros(2**10, device=device))
+    except Exception as error:  # of many kinds, for as many reasons
+        reason = str(error).strip().partition("\n")[0]
+        needed = "a C++ compiler (g++)" if device.type == "cpu" else "triton and a C compiler (gcc)"
+        raise SettingsError(
+            f"compile=true: torch.compile does not work here ({reason}): install {needed}, or leave compile=false"
+        ) from error
+    return torch.compile(loss, fullgraph=True, dynamic=False)
