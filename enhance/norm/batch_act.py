@@ -19,7 +19,8 @@ from enhance.norm.batch import BatchNorm
 from enhance.norm.functional import BATCH
 from enhance.norm.statistics import (
     Moments,
-    center_,
+    affine_,
+    center,
     count_over,
     dense_copy,
     memory_format,
@@ -65,14 +66,13 @@ class _NormalizeAndActivate(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, activation: _Activation
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y = dense_copy(x)
+        y, (mean, residual, variance) = center(x, x.shape[1], BATCH)
         values = split_channels(y, x.shape[1])  # a view: y changes with it
-        mean, residual, variance = center_(values, BATCH)
         rstd = (variance + eps).rsqrt_()
         scale, shift = rstd, -residual * rstd
         if weight is not None and bias is not None:
             scale, shift = scale * _per_channel(weight), shift * _per_channel(weight) + _per_channel(bias)
-        values.mul_(scale).add_(shift)
+        affine_(values, scale, shift)
         activation.apply_(y)
         lost = _not_invertible(values, weight, bias, activation)
         kept = None

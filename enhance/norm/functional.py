@@ -19,9 +19,11 @@ from torch.autograd.function import once_differentiable
 
 from enhance.norm.statistics import (
     Axes,
-    center_,
+    affine_,
+    center,
     count_over,
-    dense_copy,
+    dense_difference,
+    in_parts,
     memory_format,
     split_channels,
     sum_over,
@@ -49,9 +51,8 @@ class _Normalize(torch.autograd.Function):
         axes: Axes,
         eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y = dense_copy(x)
+        y, (mean, residual, variance) = center(x, num_groups, axes)
         values = split_channels(y, num_groups)  # a view: y changes with it
-        mean, residual, variance = center_(values, axes)
         rstd = (variance + eps).rsqrt_()
         scale, shift = rstd, -residual * rstd
         if weight is not None and bias is not None:
@@ -59,9 +60,9 @@ class _Normalize(torch.autograd.Function):
             if 3 in axes:  # no vector depends on the position, and two affine maps make one
                 scale, shift = scale * gamma, shift * gamma + beta
             else:
-                values.mul_(scale).add_(shift)
+                affine_(values, scale, shift)
                 scale, shift = gamma, beta
-        values.mul_(scale).add_(shift)
+        affine_(values, scale, shift)
         mean += residual
         ctx.save_for_backward(x, weight, mean, rstd)
         ctx.num_groups, ctx.axes = num_groups, axes
@@ -77,8 +78,8 @@ class _Normalize(torch.autograd.Function):
         """
         x, weight, mean, rstd = ctx.saved_tensors
         axes, num_groups = ctx.axes, ctx.num_groups
-        grad_x = dense_copy(x)
-        values = split_channels(grad_x, num_groups).sub_(mean)
+        grad_x = dense_difference(x, mean, num_groups)
+        values = split_channels(grad_x, num_groups)
         grad = grad_y.to(grad_x.dtype).contiguous(memory_format=memory_format(grad_x))
         grad = split_channels(grad, num_groups)
         if 3 in axes:  # weight and rstd are equal at all positions, and weigh sums instead of values
@@ -100,7 +101,8 @@ class _Normalize(torch.autograd.Function):
         minus_share = -1 / count_over(values, axes)
         slope = sum_over(product_sum, axes) * (rstd.square() * minus_share)
         shift = sum_over(grad_sum, axes) * (rstd * minus_share)
-        values.mul_(slope).addcmul_(grad, scale).add_(shift)
+        for part, *vectors, part_grad, part_scale in in_parts(values, slope, shift, grad, scale):
+            affine_(part, *vectors).addcmul_(part_grad, part_scale)
         return grad_x.to(x.dtype), grad_weight, grad_bias, None, None, None
 
 

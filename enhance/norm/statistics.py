@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 Axes = tuple[int, ...]
-_CHUNK_VALUES = 2**18  # 1 MiB of float32, which stays in the cache of a processor core
+_PART_VALUES = 2**19  # 2 MiB of float32, which stay in a processor's cache
 
 
 def memory_format(x: Tensor) -> torch.memory_format:
@@ -25,6 +25,23 @@ def memory_format(x: Tensor) -> torch.memory_format:
 def dense_copy(x: Tensor) -> Tensor:
     """A copy to compute on: float32, or float64 where x is, since half types must not accumulate in themselves."""
     return x.to(torch.promote_types(x.dtype, torch.float32), copy=True, memory_format=memory_format(x))
+
+
+def dense_difference(x: Tensor, mean: Tensor, num_groups: int) -> Tensor:
+    """`dense_copy` of x (N, C, *) minus `mean`, which broadcasts to (N, G, K, L)."""
+    if not _ready(x):
+        y = dense_copy(x)
+        split_channels(y, num_groups).sub_(mean)
+        return y
+    y = torch.empty_like(x, memory_format=memory_format(x))
+    torch.sub(split_channels(x, num_groups), mean, out=split_channels(y, num_groups))  # one pass instead of two
+    return y
+
+
+def _ready(x: Tensor) -> bool:
+    """Whether x may be computed on as it lies. A compiler needs no help to leave copies out."""
+    wide = x.dtype == torch.promote_types(x.dtype, torch.float32)
+    return wide and x.is_contiguous(memory_format=memory_format(x)) and not torch.compiler.is_compiling()
 
 
 def split_channels(x: Tensor, num_groups: int) -> Tensor:
@@ -44,17 +61,32 @@ def sum_over(x: Tensor, axes: Axes) -> Tensor:
 
 
 def sum_products(a: Tensor, b: Tensor, axes: Axes) -> Tensor:
-    """Sum of a * b over `axes`, kept as axes of size 1; a and b (N, G, K, L).
-
-    On the CPU a few images at a time: a product of the whole batch would leave the cache, and cost a page fault for
-    each 4 KiB. A compiler fuses product and sum by itself.
-    """
-    if a.device.type != "cpu" or torch.compiler.is_compiling():
-        return sum_over(a * b, axes)
-    images = max(1, _CHUNK_VALUES * len(a) // max(1, a.numel()))
+    """Sum of a * b over `axes`, kept as axes of size 1; a and b (N, G, K, L)."""
     within = tuple(axis for axis in axes if axis != 0)
-    sums = torch.cat([sum_over(x * y, within) for x, y in zip(a.split(images), b.split(images), strict=True)])
+    sums = torch.cat([sum_over(x * y, within) for x, y in in_parts(a, b)])
     return sums.sum(0, keepdim=True) if 0 in axes else sums
+
+
+def in_parts(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Views of the tensors (N, G, K, L), on the CPU of a few images at a time; those of (1, G, K, 1) go with each part.
+
+    What several operations do to a part stays in the cache in between; done to the whole batch, each would read it from
+    memory again, and a temporary result would cost a page fault for each 4 KiB. A compiler fuses by itself.
+    """
+    first = tensors[0]
+    if first.device.type != "cpu" or torch.compiler.is_compiling():
+        return [tensors]
+    images = max(1, _PART_VALUES * len(first) // max(1, first.numel()))
+    starts = range(0, max(1, len(first)), images)
+    return [tuple(each if len(each) == 1 else each[start : start + images] for each in tensors) for start in starts]
+
+
+def affine_(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """x * scale + shift in place of x (N, G, K, L); scale and shift broadcast over the positions."""
+    if x.stride(3) == 1 or torch.compiler.is_compiling():
+        return x.mul_(scale).add_(shift)
+    # One pass; along the positions of a contiguous x it would go number by number.
+    return torch.addcmul(shift, x, scale, out=x)
 
 
 def count_over(x: Tensor, axes: Axes) -> int:
@@ -63,25 +95,31 @@ def count_over(x: Tensor, axes: Axes) -> int:
 
 
 class Statistics(NamedTuple):
-    """Of the values before `center_`; broadcast to (N, G, K, L)."""
+    """Of the values before `center`; broadcast to (N, G, K, L)."""
 
     mean: Tensor  # what was subtracted
     residual: Tensor  # what rounding left: the mean is `mean` + `residual`
     variance: Tensor  # biased
 
 
-def center_(x: Tensor, axes: Axes) -> Statistics:
-    """Subtract from x (N, G, K, L), in place, its mean over `axes`, and measure what is left.
+def center(x: Tensor, num_groups: int, axes: Axes) -> tuple[Tensor, Statistics]:
+    """`dense_copy` of x (N, C, *) minus its mean over `axes` of (N, G, K, L), and what is measured on the way.
 
     The corrected two-pass algorithm (Chan, Golub and LeVeque 1983, "Algorithms for Computing the Sample Variance",
     eq. 1.7): the second pass also sums the centered values, which takes the rounding of the first mean away.
     """
-    share = 1 / count_over(x, axes)
-    mean = _each_channel(sum_over(x, axes), x, axes) * share
-    x.sub_(mean)
-    residual = _each_channel(sum_over(x, axes), x, axes) * share
-    variance = _each_channel(sum_products(x, x, axes), x, axes) * share
-    return Statistics(mean, residual, variance.addcmul_(residual, residual, value=-1))
+    source = x if _ready(x) else dense_copy(x)
+    values = split_channels(source, num_groups)
+    share = 1 / count_over(values, axes)
+    mean = _each_channel(sum_over(values, axes), values, axes) * share
+    if source is x:
+        source = dense_difference(x, mean, num_groups)
+        values = split_channels(source, num_groups)
+    else:
+        values.sub_(mean)
+    residual = _each_channel(sum_over(values, axes), values, axes) * share
+    variance = _each_channel(sum_products(values, values, axes), values, axes) * share
+    return source, Statistics(mean, residual, variance.addcmul_(residual, residual, value=-1))
 
 
 def _each_channel(sums: Tensor, x: Tensor, axes: Axes) -> Tensor:
@@ -119,7 +157,7 @@ class Moments:
 def channel_moments(x: Tensor) -> Moments:
     """Moments of each channel of x (N, C, *), as float64 vectors (C,)."""
     axes = (0, 2, 3)
-    values = split_channels(dense_copy(x), x.shape[1])
-    count = count_over(values, axes)
-    mean, residual, variance = (statistic.flatten().double() for statistic in center_(values, axes))
+    count = x.numel() // x.shape[1]
+    _, statistics = center(x, x.shape[1], axes)
+    mean, residual, variance = (statistic.flatten().double() for statistic in statistics)
     return Moments(count, mean + residual, variance * count)

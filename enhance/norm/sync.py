@@ -11,9 +11,11 @@ from enhance.norm.batch import BatchNorm
 from enhance.norm.functional import BATCH
 from enhance.norm.statistics import (
     Moments,
-    center_,
+    affine_,
+    center,
     count_over,
     dense_copy,
+    dense_difference,
     memory_format,
     split_channels,
     sum_over,
@@ -28,19 +30,19 @@ class _NormalizeOverRanks(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        y = dense_copy(x)
-        values = split_channels(y, x.shape[1])  # a view: y changes with it
-        if values.numel():
-            center, residual, variance = center_(values, BATCH)
+        if x.numel():
+            y, (first_mean, residual, variance) = center(x, x.shape[1], BATCH)
         else:
-            center = residual = variance = sum_over(values, BATCH)  # zeros
-        center = center.double()
-        count, mean, m2 = _merged_over_ranks(count_over(values, BATCH), center + residual, variance.double())
+            y = dense_copy(x)
+            first_mean = residual = variance = y.new_zeros(1, x.shape[1], 1, 1)
+        values = split_channels(y, x.shape[1])  # a view: y changes with it
+        first_mean = first_mean.double()
+        count, mean, m2 = _merged_over_ranks(count_over(values, BATCH), first_mean + residual, variance.double())
         rstd = (m2 / count + eps).rsqrt_()
-        scale, shift = rstd, (center - mean) * rstd
+        scale, shift = rstd, (first_mean - mean) * rstd
         if weight is not None and bias is not None:
             scale, shift = scale * _per_channel(weight), shift * _per_channel(weight) + _per_channel(bias)
-        values.mul_(scale.to(y.dtype)).add_(shift.to(y.dtype))
+        affine_(values, scale.to(y.dtype), shift.to(y.dtype))
         ctx.save_for_backward(x, weight, mean, rstd, count)
         ctx.mark_non_differentiable(count, mean, m2)
         return y.to(x.dtype), count, mean, m2
@@ -53,10 +55,10 @@ class _NormalizeOverRanks(torch.autograd.Function):
         dx = weight / sqrt(variance + eps) * (dy - mean(dy) - xhat * mean(dy * xhat))
         """
         x, weight, mean, rstd, count = ctx.saved_tensors
-        grad_x = dense_copy(x)
-        center = mean.to(grad_x.dtype)
-        residual = mean - center  # what rounding left
-        values = split_channels(grad_x, x.shape[1]).sub_(center)
+        subtracted = mean.to(torch.promote_types(x.dtype, torch.float32))
+        residual = mean - subtracted  # what rounding left
+        grad_x = dense_difference(x, subtracted, x.shape[1])
+        values = split_channels(grad_x, x.shape[1])
         grad = grad_y.to(grad_x.dtype).contiguous(memory_format=memory_format(grad_x))
         grad = split_channels(grad, x.shape[1])
         grad_sum = sum_over(grad, BATCH).double()
