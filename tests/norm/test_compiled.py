@@ -10,7 +10,8 @@ from torch import Tensor, nn
 def network(layer: nn.Module) -> nn.Module:
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
-    return nn.Sequential(nn.Conv2d(3, 6, 3), layer, nn.LeakyReLU(0.2, inplace=True))
+    # Without a bias: most norms take it away again, and its gradient is nothing but rounding.
+    return nn.Sequential(nn.Conv2d(3, 6, 3, bias=False), layer, nn.LeakyReLU(0.2, inplace=True))
 
 
 def step(model: nn.Module, run: nn.Module, x: Tensor, grad: Tensor) -> dict[str, Tensor]:
