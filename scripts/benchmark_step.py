@@ -27,8 +27,8 @@ CPU = torch.device("cpu")
 
 def unet_small(name: str) -> UNet:
     if name == "torch":
-        return UNet(nn.BatchNorm2d, width=32, depth=3, unshuffle=2)
-    return build_unet(ModelSettings(width=32), NormSettings(name))
+        return UNet(nn.BatchNorm2d, width=32, depth=3, unshuffle=2, context=True)
+    return build_unet(ModelSettings(width=32, context=True), NormSettings(name))
 
 
 def training_step(model: UNet, loss: Loss, layout: torch.memory_format) -> Callable[[], None]:

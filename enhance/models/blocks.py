@@ -50,6 +50,27 @@ class Down(nn.Sequential):
         super().__init__(first, DoubleConv(c_in, c_out, norm, activation))
 
 
+class Context(nn.Module):
+    """Adds to each position what the whole image tells: (N, C, H, W) -> the same shape.
+
+    The means of the channels over all positions go through two 1x1 convolutions; the second starts at zero, so that
+    the block starts as the identity. After the global context block of Cao et al. 2019 (GCNet, arXiv 1904.11492), with
+    plain means instead of attention. It gives a network with batch norm, which sees no further than its convolutions
+    reach, what instance and group norm take from the whole image anyway: how bright the scene is.
+    """
+
+    def __init__(self, channels: int, activation: str) -> None:
+        super().__init__()
+        hidden = max(1, channels // 2)
+        self.squeeze = nn.Conv2d(channels, hidden, 1)
+        self.activation = ACTIVATIONS[activation]()
+        self.expand = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = x.mean((2, 3), keepdim=True)
+        return x + self.expand(self.activation(self.squeeze(means)))
+
+
 class Up(nn.Module):
     """Twice the resolution, joined with the skip of that resolution, then conv-norm-act twice.
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from enhance.models.blocks import ACTIVATIONS, DoubleConv, Down, NormFactory, Up
+from enhance.models.blocks import ACTIVATIONS, Context, DoubleConv, Down, NormFactory, Up
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.registry import NORMS, build_norm
 from enhance.settings import ModelSettings, NormSettings
@@ -29,6 +29,7 @@ class UNet(nn.Module):
         unshuffle: pixel-unshuffle factor at the entry.
         activation: a name of `enhance.models.blocks.ACTIVATIONS`.
         down: "max_pool" or "strided" (a convolution of stride 2).
+        context: add what the whole image tells on each level of the way down (`enhance.models.blocks.Context`).
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class UNet(nn.Module):
         unshuffle: int = 2,
         activation: str = "leaky_relu",
         down: str = "max_pool",
+        context: bool = False,
     ) -> None:
         super().__init__()
         # Drawn before any layer: a layer draws first weights of its own, and how many depends on the norm.
@@ -56,6 +58,8 @@ class UNet(nn.Module):
         )
         self.output = nn.Conv2d(width, 3 * unshuffle**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(unshuffle)
+        # Last, so that the other convolutions start alike with it and without.
+        self.contexts = nn.ModuleList(Context(each, activation) if context else nn.Identity() for each in channels)
         self.initialize(seed)
 
     def initialize(self, seed: int) -> None:
@@ -70,6 +74,9 @@ class UNet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.zeros_(self.output.weight)
+        for module in self.modules():
+            if isinstance(module, Context):
+                nn.init.zeros_(module.expand.weight)
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -82,11 +89,13 @@ class UNet(nn.Module):
 
     def residual(self, image: Tensor) -> Tensor:
         """What is added to the image: (N, 3, H, W) -> (N, 3, H, W); H and W are multiples of `self.multiple`."""
-        x = self.first(self.entry(self.unshuffle(image)))
-        skips = []
-        for down in self.downs:
+        levels = [self.first, *self.downs]
+        x = self.entry(self.unshuffle(image))
+        skips: list[Tensor] = []
+        for level, context in zip(levels, self.contexts, strict=True):
+            x = context(level(x))
             skips.append(x)
-            x = down(x)
+        skips.pop()  # the deepest
         for up in self.ups:
             x = up(x, skips.pop())
         return self.shuffle(self.output(x))
@@ -108,6 +117,7 @@ def build_unet(model: ModelSettings, norm: NormSettings) -> UNet:
         unshuffle=model.unshuffle,
         activation=model.activation,
         down=model.down,
+        context=model.context,
     )
 
 

@@ -84,3 +84,27 @@ def test_compiles_and_exports_whole() -> None:
     compiled = torch.compile(model.train(), fullgraph=True, backend="aot_eager")
     compiled(image).square().sum().backward()
     assert model.output.weight.grad is not None
+
+
+def test_context_leaves_the_start_as_it_is() -> None:
+    image = torch.rand(2, 3, 32, 32)
+    outputs = []
+    for context in (False, True):
+        torch.manual_seed(0)
+        model = build_unet(ModelSettings(width=8, depth=2, context=context), NormSettings())
+        torch.manual_seed(1)
+        outputs.append(random_output(model)(image))
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_context_reaches_across_the_whole_image(context: bool) -> None:
+    model = random_output(build_unet(ModelSettings(width=4, depth=1, context=context), NormSettings())).eval()
+    for block in model.contexts:
+        if context:
+            nn.init.normal_(block.expand.weight)
+    dark = torch.rand(1, 3, 128, 128) / 8
+    bright_corner = dark.clone()
+    bright_corner[..., :16, :16] = 1.0
+    far = (..., slice(112, 128), slice(112, 128))
+    assert torch.equal(model(dark)[far], model(bright_corner)[far]) != context

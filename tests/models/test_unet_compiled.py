@@ -13,7 +13,7 @@ from enhance.settings import ModelSettings, NormSettings
 
 def small_unet(norm: str, down: str = "max_pool") -> UNet:
     torch.manual_seed(0)
-    model = build_unet(ModelSettings(width=8, depth=1, down=down), NormSettings(norm))
+    model = build_unet(ModelSettings(width=8, depth=1, down=down, context=True), NormSettings(norm))
     nn.init.normal_(model.output.weight, std=0.1)  # zero hides what comes before
     return model
 
