@@ -1,9 +1,10 @@
 """Cost of one layer of each norm beside torch.nn.BatchNorm2d, on the CPU, as a Markdown table: time of forward and
 backward, eager and compiled, MiB kept for backward, parameters, and time at inference. Times are ratios to those of
-torch's layer, eager, in the same memory layout, all in turn in one process; a ratio is one of medians. bn_act and frn
-hold their activation."""
+torch's layer, eager, in the same memory layout, each measured in turn with it in one process; a ratio is one of
+medians. bn_act and frn hold their activation."""
 
 import argparse
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -22,24 +23,20 @@ def build(name: str, channels: int) -> nn.Module:
     return build_norm(name, channels, **({"num_groups": 8} if name == "gn" else {}))
 
 
-def training_ratios(names: list[str], x: Tensor, rounds: int) -> dict[str, float]:
-    """Forward and backward of each norm, eager and compiled, to torch's, eager."""
-    torch.compiler.reset()
-    x, grad, tasks = x.detach().requires_grad_(), torch.randn_like(x), {}
-    for name in names:
-        layer = build(name, x.shape[1])
-        for mode, run in (("eager", layer), ("compiled", torch.compile(layer, fullgraph=True, dynamic=False))):
-            inputs = (x, *layer.parameters())
-            tasks[f"{name} {mode}"] = lambda run=run, inputs=inputs: torch.autograd.grad(run(x), inputs, grad)
-    times = median_milliseconds(tasks, rounds)
-    return {task: milliseconds / times["torch eager"] for task, milliseconds in times.items()}
+def ratio(task: Callable[[], object], torchs: Callable[[], object], rounds: int) -> str:
+    times = median_milliseconds({"task": task, "torch": torchs}, rounds)
+    return f"{times['task'] / times['torch']:.2f}"
 
 
-def inference_ratios(names: list[str], x: Tensor, rounds: int) -> dict[str, float]:
-    layers = {name: build(name, x.shape[1]).eval() for name in names}
-    with torch.inference_mode():
-        times = median_milliseconds({name: (lambda layer=layer: layer(x)) for name, layer in layers.items()}, rounds)
-    return {name: milliseconds / times["torch"] for name, milliseconds in times.items()}
+def training(layer: nn.Module, x: Tensor, grad: Tensor, compiled: bool = False) -> Callable[[], object]:
+    """Forward and backward."""
+    run = torch.compile(layer, fullgraph=True, dynamic=False) if compiled else layer
+    return lambda: torch.autograd.grad(run(x), (x, *layer.parameters()), grad)
+
+
+def inference(layer: nn.Module, x: Tensor) -> Callable[[], object]:
+    layer.eval()
+    return torch.inference_mode()(lambda: layer(x))
 
 
 def kept_mib(layer: nn.Module, x: Tensor) -> float:
@@ -54,19 +51,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
     keep_freed_memory()  # as the trainer does
-    names = ["torch", *args.norms]
-    x = torch.randn(args.shape).to(getattr(torch, args.dtype))
-    timed = [training_ratios(names, x.to(memory_format=layout), args.rounds) for layout in LAYOUTS.values()]
-    inference = inference_ratios(names, x, args.rounds)
-    columns = [f"{layout}, {mode}" for layout in LAYOUTS for mode in ("eager", "compiled")]
     print(f"{tuple(args.shape)}, {args.dtype}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    columns = [f"{layout}, {mode}" for layout in LAYOUTS for mode in ("eager", "compiled")]
     print("| " + " | ".join(["norm", *columns, "MiB kept", "parameters", "inference"]) + " |")
     print("| --- " + "| ---: " * (len(columns) + 3) + "|")
-    for name in names:
-        layer = build(name, x.shape[1])
-        cells = [f"{ratio[f'{name} {mode}']:.2f}" for ratio in timed for mode in ("eager", "compiled")]
-        cells += [f"{kept_mib(layer, x):.1f}", f"{count_parameters(layer)}", f"{inference[name]:.2f}"]
-        print("| " + " | ".join([name, *cells]) + " |")
+    x = torch.randn(args.shape).to(getattr(torch, args.dtype))
+    torchs = build("torch", x.shape[1])
+    for name in ("torch", *args.norms):
+        torch.compiler.reset()
+        layer, cells = build(name, x.shape[1]), [name]
+        for layout in LAYOUTS.values():
+            inputs = [x.to(memory_format=layout).clone().requires_grad_(), torch.randn_like(x).to(memory_format=layout)]
+            for compiled in (False, True):
+                cells.append(ratio(training(layer, *inputs, compiled), training(torchs, *inputs), args.rounds))
+        cells += [f"{kept_mib(layer, x):.1f}", f"{count_parameters(layer)}"]
+        cells.append(ratio(inference(layer, x), inference(build("torch", x.shape[1]), x), args.rounds))
+        print("| " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
