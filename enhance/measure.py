@@ -23,6 +23,13 @@ def median_milliseconds(tasks: dict[str, Callable[[], object]], rounds: int, war
     return {name: statistics.median(values[warm_up:]) for name, values in times.items()}
 
 
+def time_ratio(task: Callable[[], object], other: Callable[[], object], rounds: int) -> float:
+    """Median time of a task over that of another, which takes turns with it alone: a third one between them would leave
+    another cache behind for the one than for the other."""
+    times = median_milliseconds({"task": task, "other": other}, rounds)
+    return times["task"] / times["other"]
+
+
 def kept_tensors(forward: Callable[[], object]) -> list[Tensor]:
     """What a forward pass keeps for backward, parameters among it; a tensor that is kept twice comes twice."""
     kept: list[Tensor] = []

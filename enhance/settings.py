@@ -74,7 +74,7 @@ class ModelSettings:
     unshuffle: int = 2  # pixel-unshuffle factor at the entry: 2 works at half resolution
     activation: str = "leaky_relu"  # relu, leaky_relu, elu, gelu, silu, sigmoid or tanh
     down: str = "max_pool"  # max_pool or strided
-    context: bool = False  # add the image's channel means on each level of the way down
+    context: bool = False  # add what the whole image tells, by its channel means, on each way down
 
 
 @dataclass

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from enhance.device import keep_freed_memory
-from enhance.measure import kept_tensors, median_milliseconds, storage_bytes
+from enhance.measure import kept_tensors, storage_bytes, time_ratio
 from enhance.models.unet import count_parameters
 from enhance.norm.registry import NORMS, build_norm
 
@@ -21,11 +21,6 @@ def build(name: str, channels: int) -> nn.Module:
     if name == "torch":
         return nn.BatchNorm2d(channels)
     return build_norm(name, channels, **({"num_groups": 8} if name == "gn" else {}))
-
-
-def ratio(task: Callable[[], object], torchs: Callable[[], object], rounds: int) -> str:
-    times = median_milliseconds({"task": task, "torch": torchs}, rounds)
-    return f"{times['task'] / times['torch']:.2f}"
 
 
 def training(layer: nn.Module, x: Tensor, grad: Tensor, compiled: bool = False) -> Callable[[], object]:
@@ -63,9 +58,11 @@ def main() -> None:
         for layout in LAYOUTS.values():
             inputs = [x.to(memory_format=layout).clone().requires_grad_(), torch.randn_like(x).to(memory_format=layout)]
             for compiled in (False, True):
-                cells.append(ratio(training(layer, *inputs, compiled), training(torchs, *inputs), args.rounds))
+                pair = training(layer, *inputs, compiled), training(torchs, *inputs)
+                cells.append(f"{time_ratio(*pair, args.rounds):.2f}")
         cells += [f"{kept_mib(layer, x):.1f}", f"{count_parameters(layer)}"]
-        cells.append(ratio(inference(layer, x), inference(build("torch", x.shape[1]), x), args.rounds))
+        pair = inference(layer, x), inference(build("torch", x.shape[1]), x)
+        cells.append(f"{time_ratio(*pair, args.rounds):.2f}")
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

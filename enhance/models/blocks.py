@@ -43,11 +43,17 @@ class DoubleConv(nn.Sequential):
 
 
 class Down(nn.Sequential):
-    """Half the resolution, then conv-norm-act twice: (N, C_in, H, W) -> (N, C_out, H / 2, W / 2)."""
+    """Half the resolution, context, then conv-norm-act twice: (N, C_in, H, W) -> (N, C_out, H / 2, W / 2).
+
+    The context is passed in: a `Context`, or the identity. Behind the halving, it keeps nothing more for backward.
+    """
 
     def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str, down: str) -> None:
         first = HalveByMax() if down == "max_pool" else ConvNormAct(c_in, c_in, norm, activation, stride=2)
         super().__init__(first, DoubleConv(c_in, c_out, norm, activation))
+
+    def forward(self, x: Tensor, context: nn.Module) -> Tensor:  # type: ignore[override]
+        return self[1](context(self[0](x)))
 
 
 class Context(nn.Module):

@@ -29,7 +29,7 @@ class UNet(nn.Module):
         unshuffle: pixel-unshuffle factor at the entry.
         activation: a name of `enhance.models.blocks.ACTIVATIONS`.
         down: "max_pool" or "strided" (a convolution of stride 2).
-        context: add what the whole image tells on each level of the way down (`enhance.models.blocks.Context`).
+        context: add what the whole image tells on each way down and at the deepest level (`blocks.Context`).
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class UNet(nn.Module):
 
     def residual(self, image: Tensor) -> Tensor:
         """What is added to the image: (N, 3, H, W) -> (N, 3, H, W); H and W are multiples of `self.multiple`."""
-        levels = [self.first, *self.downs]
-        x = self.entry(self.unshuffle(image))
-        skips: list[Tensor] = []
-        for level, context in zip(levels, self.contexts, strict=True):
-            x = context(level(x))
+        x = self.first(self.entry(self.unshuffle(image)))
+        skips = []
+        *contexts, deepest = self.contexts
+        for down, context in zip(self.downs, contexts, strict=True):
             skips.append(x)
-        skips.pop()  # the deepest
+            x = down(x, context)
+        x = deepest(x)
         for up in self.ups:
             x = up(x, skips.pop())
         return self.shuffle(self.output(x))
