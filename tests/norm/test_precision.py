@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from enhance.norm.batch import BatchNorm
 from enhance.norm.functional import BATCH, CHANNELS, PLANES, normalize
@@ -25,6 +26,15 @@ def test_mean_far_above_the_spread(mean_over_std: float, memory_format: torch.me
     torch.testing.assert_close(layer.running_var.double(), variance.flatten(), rtol=1e-5, atol=0)
     wanted = (exact - mean) / (exact.var((0, 2, 3), unbiased=False, keepdim=True) + layer.eps).sqrt()
     torch.testing.assert_close(y.double(), wanted, rtol=0, atol=1e-5)
+
+
+def test_torchs_channels_last_path_fails_there() -> None:
+    """What the test above is for; once torch mends it, this one fails and may go."""
+    exact = torch.randn(4, 6, 61, 67, dtype=torch.float64) * 0.5 + 0.5e6
+    x = exact.float().to(memory_format=torch.channels_last)
+    wanted = nn.functional.batch_norm(x.double(), None, None, training=True)
+    errors = {layer: (layer(x).double() - wanted).abs().max().item() for layer in (BatchNorm(6), nn.BatchNorm2d(6))}
+    assert [error < 1e-5 for error in errors.values()] == [True, False], errors
 
 
 def test_one_far_image_among_many() -> None:
