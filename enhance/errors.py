@@ -21,6 +21,10 @@ class CheckpointError(UserError):
     """A file that is no checkpoint of this project, or one of another model."""
 
 
+class ExportError(UserError):
+    """A model that cannot be had in another format."""
+
+
 @contextmanager
 def told_to_the_user() -> Iterator[None]:
     """End the process with exit code 2 and the message alone on a `UserError`, with 130 on Ctrl-C; anything else keeps

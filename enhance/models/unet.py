@@ -85,7 +85,7 @@ class UNet(nn.Module):
         sides = (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2)
         padded = F.pad(image, sides, mode="reflect")
         enhanced = padded + self.residual(padded)
-        return enhanced[..., sides[2] : sides[2] + height, sides[0] : sides[0] + width]
+        return F.pad(enhanced, [-side for side in sides])  # a slice would bind torch.export to one kind of size
 
     def residual(self, image: Tensor) -> Tensor:
         """What is added to the image: (N, 3, H, W) -> (N, 3, H, W); H and W are multiples of `self.multiple`."""

@@ -1,0 +1,215 @@
+"""A trained U-Net as an ONNX file, which runs without this project, and a model card beside it."""
+
+import hashlib
+import importlib.util
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from enhance import checkpoint
+from enhance.checkpoint import Checkpoint
+from enhance.data.images import shortened
+from enhance.errors import ExportError, SettingsError
+from enhance.inference.enhancer import Enhancer
+from enhance.measure import median_milliseconds
+from enhance.models.unet import SMALLEST_SIDE, UNet, count_parameters
+
+if TYPE_CHECKING:
+    import onnx
+
+TOLERANCE = 1e-4  # of an image in [0, 1]; 8 bits have steps of 4e-3
+TIMED = (1, 3, 400, 600)
+COMPARED = ((1, 3, SMALLEST_SIDE, SMALLEST_SIDE), (1, 3, 17, 31), (2, 3, 64, 48), (1, 3, 101, 67), TIMED)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An exported model in onnxruntime beside the enhancer that it comes from, on the CPU."""
+
+    difference: float  # largest, of all values of the images of `COMPARED`
+    torch_milliseconds: float  # median, of one image of `TIMED`
+    onnxruntime_milliseconds: float
+
+
+class _Enhanced(nn.Module):
+    """What the file computes: (N, 3, H, W) in [0, 1] -> the same shape, in [0, 1]; H, W >= 16."""
+
+    def __init__(self, model: UNet) -> None:
+        super().__init__()
+        self.model = model
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.model(image).clamp(0, 1)
+
+
+class OnnxEnhancer:
+    """An exported model in onnxruntime, on the CPU, with as many threads as torch takes."""
+
+    def __init__(self, content: bytes) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    def enhance(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] -> the same shape, in [0, 1]; H, W >= 16."""
+        return torch.from_numpy(self.session.run(["enhanced"], {"image": images.numpy()})[0])
+
+
+def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
+    """Write the U-Net of a checkpoint to `out`, and a model card to the same name with `.json`.
+
+    Nothing is written where the file gives other images than the enhancer.
+
+    Args:
+        source: a checkpoint file.
+        out: an `.onnx` file in a folder that is there.
+        overwrite: replace files that are already there.
+
+    Raises:
+        CheckpointError: as `enhance.checkpoint.load` and `load_model`.
+        ExportError: packages are missing, or the images differ by more than `TOLERANCE`.
+        SettingsError: `out` is no place for the files.
+    """
+    require_packages()
+    card_file = _card_file(out, overwrite)
+    loaded = checkpoint.load(source)
+    enhancer = Enhancer(checkpoint.load_model(loaded, source, torch.device("cpu")), torch.device("cpu"))
+    model = to_onnx(enhancer)
+    content = model.SerializeToString()
+    found = compare(enhancer, OnnxEnhancer(content))
+    if not found.difference <= TOLERANCE:  # NaN is not
+        raise ExportError(
+            f"{out}: not written: in onnxruntime its images differ from PyTorch's by up to {found.difference:.1e} "
+            f"(allowed: {TOLERANCE}); try other versions of torch and onnxruntime"
+        )
+    card = {
+        "file": out.name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "opset": model.opset_import[0].version,
+        **_origin(loaded, source),
+        "parameters": count_parameters(enhancer.model),  # of the file: batch norms are folded
+        **_interface(model),
+        "largest_difference_to_torch": found.difference,
+        "versions": {"torch": torch.__version__, "onnxruntime": _onnxruntime_version()},
+    }
+    _write({out: content, card_file: (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()})
+    return found
+
+
+def require_packages() -> None:
+    """Of the optional extra `onnx`.
+
+    Raises:
+        ExportError: names those that are missing.
+    """
+    packages = ("onnx", "onnxscript", "onnxruntime")
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ExportError(f"an ONNX file needs {', '.join(missing)}: pip install -e '.[onnx]'")
+
+
+def to_onnx(enhancer: Enhancer) -> "onnx.ModelProto":
+    """The enhancer's U-Net and its clamp: `image` (batch, 3, height, width) -> `enhanced`, of the same shape.
+
+    Batch, height and width are free; a side shorter than 16 px is not extended.
+    """
+    with torch.no_grad():
+        program = torch.onnx.export(
+            _Enhanced(enhancer.model),
+            (torch.rand(2, 3, 45, 51),),  # sizes of 1, and sides that need no padding, would be taken for constants
+            input_names=["image"],
+            output_names=["enhanced"],
+            dynamo=True,
+            dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
+            verbose=False,
+        )
+    assert program is not None
+    found = program.model.graph
+    found.outputs[0].shape = found.inputs[0].shape  # instead of a long expression of padding and cropping
+    model = program.model_proto
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+        part.ClearField("metadata_props")  # stack traces, with this machine's paths
+    return model
+
+
+def compare(enhancer: Enhancer, exported: OnnxEnhancer) -> Comparison:
+    """Run both on noise that grows from black at the left to full range at the right."""
+    generator = torch.Generator().manual_seed(0)
+    differences = []
+    for shape in COMPARED:
+        images = torch.rand(shape, generator=generator) * torch.linspace(0, 1, shape[3])
+        wanted = torch.stack([enhancer.enhance(image) for image in images])
+        differences.append((exported.enhance(images) - wanted).abs().max())
+    tasks: dict[str, Callable[[], object]] = {
+        "torch": lambda: enhancer.enhance(images[0]),
+        "onnxruntime": lambda: exported.enhance(images),
+    }
+    times = median_milliseconds(tasks, rounds=7)
+    return Comparison(float(torch.stack(differences).max()), times["torch"], times["onnxruntime"])
+
+
+def _card_file(out: Path, overwrite: bool) -> Path:
+    if out.suffix != ".onnx":
+        raise SettingsError(f"{out}: not the name of an ONNX file; give for example {out.with_suffix('.onnx')}")
+    if not out.absolute().parent.is_dir():
+        raise SettingsError(f"{out}: its folder is not there; make it, or give another OUT")
+    card_file = out.with_suffix(".json")
+    existing = [str(file) for file in (out, card_file) if file.exists()]
+    if existing and not overwrite:
+        raise SettingsError(f"{shortened(existing)}: already there; give another OUT, or --overwrite")
+    return card_file
+
+
+def _origin(loaded: Checkpoint, source: Path) -> dict[str, Any]:
+    return {
+        "checkpoint": str(source),
+        "step": loaded.step,
+        "model": loaded.settings.model.name,
+        "norm": loaded.settings.norm.name,
+        "data": loaded.settings.data.name,
+        # The PSNR of identical images is infinite, for which JSON has no number.
+        "validation": {name: value if math.isfinite(value) else None for name, value in loaded.validation.items()},
+    }
+
+
+def _interface(model: "onnx.ModelProto") -> dict[str, Any]:
+    def described(value: "onnx.ValueInfoProto", meaning: str) -> dict[str, Any]:
+        sides = [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        return {"name": value.name, "type": "float32", "shape": sides, "range": [0, 1], "meaning": meaning}
+
+    dark = f"sRGB photograph in the order red, green, blue; height and width are at least {SMALLEST_SIDE}"
+    return {
+        "input": described(model.graph.input[0], dark),
+        "output": described(model.graph.output[0], "the same photograph, enhanced"),
+    }
+
+
+def _onnxruntime_version() -> str:
+    import onnxruntime
+
+    return onnxruntime.__version__
+
+
+def _write(contents: dict[Path, bytes]) -> None:
+    """All of the files, or none; they share a folder."""
+    folder = next(iter(contents)).absolute().parent
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as temporary:
+            for file, content in contents.items():
+                (Path(temporary) / file.name).write_bytes(content)
+            for file in contents:
+                os.replace(Path(temporary) / file.name, file)
+    except OSError as error:
+        raise SettingsError(f"{folder}: cannot be written ({error.strerror}); give another OUT") from error

@@ -1,0 +1,34 @@
+"""Export the U-Net of a trained checkpoint as an ONNX file, with its batch norms folded, and a model card beside it."""
+
+import argparse
+from pathlib import Path
+
+from enhance.checkpoint import locate
+from enhance.errors import told_to_the_user
+from enhance.inference.export import TIMED, export_onnx
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", metavar="RUN_OR_CHECKPOINT", help="a run folder (its best.pt) or a .pt file")
+    parser.add_argument("out", metavar="OUT", type=Path, help="an .onnx file; its card takes the same name with .json")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are already there")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    path = locate(arguments.checkpoint, runs="runs")
+    found = export_onnx(path, arguments.out, arguments.overwrite)
+    print(f"{arguments.out}: differs from {path} by at most {found.difference:.1e} on images in [0, 1]")
+    height, width = TIMED[2:]
+    ratio = found.onnxruntime_milliseconds / found.torch_milliseconds
+    print(
+        f"{width}x{height} on the CPU: PyTorch {found.torch_milliseconds:.0f} ms, "
+        f"onnxruntime {found.onnxruntime_milliseconds:.0f} ms, {ratio:.2f} of it"
+    )
+
+
+if __name__ == "__main__":
+    with told_to_the_user():
+        main()

@@ -1,0 +1,150 @@
+"""An exported U-Net gives the enhancer's images, at any size, without the batch norms and without this project."""
+
+import copy
+import functools
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import Tensor
+
+from enhance.checkpoint import Checkpoint, save
+from enhance.errors import ExportError, SettingsError
+from enhance.inference import export
+from enhance.inference.enhancer import Enhancer
+from enhance.inference.export import OnnxEnhancer, compare, export_onnx, to_onnx
+from enhance.inference.fold import fold_batch_norms
+from enhance.models.unet import UNet, build_unet
+from enhance.norm.batch import BatchNorm
+from enhance.norm.recalibrate import running_statistics
+from enhance.settings import ModelSettings, NormSettings, Settings
+
+CPU = torch.device("cpu")
+SIZES = [(16, 16), (17, 31), (16, 90), (64, 48), (55, 33)]
+
+
+def trained_unet(norm: str, **options) -> UNet:
+    """A U-Net whose weights and statistics are nowhere at their first values, and whose output leaves [0, 1]."""
+    torch.manual_seed(0)
+    model = build_unet(ModelSettings(width=8, **{"depth": 1, **options}), NormSettings(norm))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    for _ in range(3):
+        model(torch.rand(4, 3, 48, 48))
+    torch.nn.init.normal_(model.output.weight, std=0.5)
+    return model.eval()
+
+
+@functools.cache  # an export takes seconds
+def export_once(norm: str) -> tuple[Enhancer, onnx.ModelProto]:
+    enhancer = Enhancer(trained_unet(norm), CPU)
+    return enhancer, to_onnx(enhancer)
+
+
+def operations(model: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def assert_equal_images(enhancer: Enhancer, exported: OnnxEnhancer, size: tuple[int, int]) -> Tensor:
+    images = torch.rand(2, 3, *size)
+    wanted = torch.stack([enhancer.enhance(image) for image in images])
+    for count in (1, 2):
+        torch.testing.assert_close(exported.enhance(images[:count]), wanted[:count], rtol=0, atol=1e-4)
+    return wanted
+
+
+@pytest.mark.parametrize("norm", ["bn", "bn_act", "gn", "in", "frn", "hin", "ln", "none"])
+def test_the_enhancers_images_at_any_size(norm: str) -> None:
+    enhancer, model = export_once(norm)
+    exported = OnnxEnhancer(model.SerializeToString())
+    for size in SIZES:
+        wanted = assert_equal_images(enhancer, exported, size)
+        assert wanted.min() == 0
+        assert wanted.max() == 1
+        assert ((wanted > 0) & (wanted < 1)).float().mean() > 0.1  # those that were clamped agree too easily
+
+
+@pytest.mark.parametrize("options", [{"depth": 4, "down": "strided"}, {"unshuffle": 1}])
+def test_other_u_nets(options: dict) -> None:
+    enhancer = Enhancer(trained_unet("bn", **options), CPU)
+    exported = OnnxEnhancer(to_onnx(enhancer).SerializeToString())
+    for size in SIZES:
+        assert_equal_images(enhancer, exported, size)
+
+
+def test_batch_norms_are_in_the_convolutions() -> None:
+    """Nothing is computed but what a U-Net without norms computes, by the values of the folded one."""
+    enhancer, model = export_once("bn")
+    assert operations(model) == operations(export_once("none")[1])
+    values = {tuple(value.dims) for value in model.graph.initializer if len(value.dims) == 4}
+    assert values == {tuple(each.shape) for each in enhancer.model.parameters() if each.dim() == 4}
+    named = {value.name for value in model.graph.initializer}
+    assert {f"model.{name}" for name, _ in enhancer.model.named_parameters()} <= named
+
+
+def test_the_operations_are_those_of_onnx() -> None:
+    """Pooling and interpolation too, which a compiler gets in another form."""
+    model = export_once("bn")[1]
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.domain for node in model.graph.node} == {""}
+    assert operations(model)["MaxPool"] == operations(model)["Resize"] == 1
+    assert str(Path(export.__file__).parents[1]) not in str(model)
+
+
+def test_torch_exports_the_folded_unet_for_any_size() -> None:
+    model = fold_batch_norms(trained_unet("bn", depth=2))
+    assert not any(isinstance(module, BatchNorm) for module in model.modules())
+    any_size = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    with torch.no_grad():
+        exported = torch.export.export(model, (torch.rand(1, 3, 45, 51),), dynamic_shapes=(any_size,)).module()
+        for size in SIZES:
+            image = torch.rand(1, 3, *size)
+            torch.testing.assert_close(exported(image), model(image), rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def checkpoint_file(tmp_path: Path) -> Path:
+    model = trained_unet("bn")
+    settings = Settings(model=ModelSettings(width=8, depth=1), norm=NormSettings("bn"))
+    save(Checkpoint(settings, 1, model.state_dict(), running_statistics(model)), tmp_path / "a.pt")
+    return tmp_path / "a.pt"
+
+
+def test_a_model_that_differs_is_not_written(checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = checkpoint_file.with_name("a.onnx")
+    monkeypatch.setattr(export, "to_onnx", lambda _: export_once("bn")[1])
+    for difference in ("2.0e-04", "nan"):
+        monkeypatch.setattr(export, "compare", lambda *_, value=difference: export.Comparison(float(value), 1, 1))
+        with pytest.raises(ExportError, match=rf"a\.onnx: not written.*{difference}"):
+            export_onnx(checkpoint_file, out)
+    assert list(checkpoint_file.parent.iterdir()) == [checkpoint_file]
+
+
+def test_a_failure_leaves_what_was_there(checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, card = checkpoint_file.with_name("a.onnx"), checkpoint_file.with_name("a.json")
+    out.write_text("mine")
+    card.write_text("mine too")
+
+    monkeypatch.setattr(export, "to_onnx", lambda _: export_once("bn")[1])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SettingsError, match=r"cannot be written \(No space left on device\)"):
+        export_onnx(checkpoint_file, out, overwrite=True)
+    assert (out.read_text(), card.read_text()) == ("mine", "mine too")
+    assert sorted(checkpoint_file.parent.iterdir()) == [card, out, checkpoint_file]
+
+
+def test_the_comparison_sees_a_small_difference() -> None:
+    enhancer, model = copy.deepcopy(export_once("bn"))
+    exported = OnnxEnhancer(model.SerializeToString())
+    assert compare(enhancer, exported).difference < 1e-5
+    with torch.no_grad():
+        enhancer.model.output.bias += 1e-3
+    found = compare(enhancer, exported)
+    assert found.difference == pytest.approx(1e-3, rel=1e-2)
+    assert min(found.torch_milliseconds, found.onnxruntime_milliseconds) > 0
