@@ -36,11 +36,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         CheckpointError: the disk is full, or the folder cannot be written.
     """
-    values = {"format": FORMAT} | {
-        name: getattr(checkpoint, name)
-        for name in ("step", "model", "running_statistics", "validation", "trainer", "frozen")
-    }
-    values["settings"] = dataclasses.asdict(checkpoint.settings)
+    values = {"format": FORMAT} | vars(checkpoint) | {"settings": dataclasses.asdict(checkpoint.settings)}
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         with temporary.open("wb") as file:

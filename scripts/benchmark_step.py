@@ -15,6 +15,7 @@ from enhance.measure import time_ratio
 from enhance.models.unet import UNet, build_unet
 from enhance.norm.registry import NORMS
 from enhance.settings import ModelSettings, NormSettings, ObjectiveSettings, OptimizerSettings
+from enhance.training.loss import compiled as compile_loss
 from enhance.training.loss import training_loss
 from enhance.training.objective import Objective
 from enhance.training.precision import DTYPES, choose_dtype
@@ -34,7 +35,7 @@ def training_step(name: str, layout: torch.memory_format, dtype: torch.dtype, co
     model = unet_small(name).to(memory_format=layout)
     loss = training_loss(model, Objective(ObjectiveSettings()), CPU, dtype)
     if compiled:
-        loss = torch.compile(loss, fullgraph=True, dynamic=False)
+        loss = compile_loss(loss, CPU)
     low, normal = (torch.rand(8, 3, 128, 128).to(memory_format=layout) for _ in range(2))
     optimizer = build_optimizer(model, OptimizerSettings())
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from enhance.errors import UserError
+from enhance.norm.checks import check_channels, one_value
 from enhance.norm.functional import BATCH, normalize, scale_and_shift
 from enhance.norm.statistics import Moments
 
@@ -66,8 +66,7 @@ class BatchNorm(nn.Module):
             UserError: in training mode, a channel has fewer than two values: no variance can be taken of it.
             ValueError: the input has no channel axis, or another number of channels.
         """
-        if x.dim() < 2 or x.shape[1] != self.num_features:
-            raise ValueError(f"{self}: input (N, {self.num_features}, ...) expected, got {tuple(x.shape)}")
+        check_channels(self, x, self.num_features)
         by_running_statistics = self.frozen or not self.training
         if by_running_statistics and self.running_mean is not None and self.running_var is not None:
             return self._by_running_statistics(x, self.running_mean, self.running_var)
@@ -92,10 +91,7 @@ class BatchNorm(nn.Module):
 
     def _refuse_one_value(self, x: Tensor, count: int) -> None:
         if count < 2:
-            raise UserError(
-                f"{self.kind} of {self.num_features} channels sees {count} value per channel, input {tuple(x.shape)}: "
-                f"{self.more_values}, lower model.depth, or choose another norm (norm=gn)"
-            )
+            raise one_value(self.kind, x, count, self.more_values)
 
     @torch.no_grad()
     def _track(self, batch: Moments) -> None:

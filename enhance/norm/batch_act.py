@@ -21,9 +21,11 @@ from enhance.norm.statistics import (
     Moments,
     affine_,
     center,
+    combine_,
     count_over,
     dense_copy,
     memory_format,
+    per_channel,
     split_channels,
     sum_over,
     sum_products,
@@ -71,7 +73,8 @@ class _NormalizeAndActivate(torch.autograd.Function):
         rstd = (variance + eps).rsqrt_()
         scale, shift = rstd, -residual * rstd
         if weight is not None and bias is not None:
-            scale, shift = scale * _per_channel(weight), shift * _per_channel(weight) + _per_channel(bias)
+            gamma, beta = per_channel(weight, len(weight)), per_channel(bias, len(bias))
+            scale, shift = scale * gamma, shift * gamma + beta
         affine_(values, scale, shift)
         activation.apply_(y)
         lost = _not_invertible(values, weight, bias, activation)
@@ -96,7 +99,7 @@ class _NormalizeAndActivate(torch.autograd.Function):
         grad_x = ctx.activation.inverse(y)
         xhat = split_channels(grad_x, y.shape[1])  # a view: becomes grad_x
         if weight is not None:
-            xhat.sub_(_per_channel(bias)).div_(_per_channel(weight))
+            xhat.sub_(per_channel(bias, len(bias))).div_(per_channel(weight, len(weight)))
         if kept is not None:
             xhat.index_copy_(1, lost, kept)
         grad = ctx.activation.backward(grad_y.contiguous(memory_format=memory_format(y)), y)
@@ -104,16 +107,11 @@ class _NormalizeAndActivate(torch.autograd.Function):
         grad_sum, product_sum = sum_over(grad, BATCH), sum_products(grad, xhat, BATCH)
         scale, grad_weight, grad_bias = rstd, None, None
         if weight is not None:
-            scale = rstd * _per_channel(weight)
+            scale = rstd * per_channel(weight, len(weight))
             grad_weight, grad_bias = product_sum.flatten().to(weight.dtype), grad_sum.flatten().to(weight.dtype)
         minus_share = scale * (-1 / count_over(xhat, BATCH))
-        xhat.mul_(product_sum * minus_share).addcmul_(grad, scale).add_(grad_sum * minus_share)
+        combine_(xhat, product_sum * minus_share, grad_sum * minus_share, grad, scale)
         return grad_x, grad_weight, grad_bias, None, None
-
-
-def _per_channel(vector: Tensor) -> Tensor:
-    """(C,) -> (1, C, 1, 1)."""
-    return vector.view(1, -1, 1, 1)
 
 
 def _not_invertible(values: Tensor, weight: Tensor | None, bias: Tensor | None, activation: _Activation) -> Tensor:

@@ -1,15 +1,22 @@
 """Filter Response Normalization and its thresholded activation (Singh and Krishnan 2020, arXiv 1911.09737)."""
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from enhance.errors import UserError
+from enhance.norm.checks import check_channels, refuse_one_position
 from enhance.norm.functional import PLANES
-from enhance.norm.statistics import count_over, dense_copy, memory_format, split_channels, sum_over, sum_products
+from enhance.norm.statistics import (
+    affine_,
+    count_over,
+    dense_copy,
+    memory_format,
+    split_channels,
+    sum_over,
+    sum_products,
+)
 
 
 class _FilterResponse(torch.autograd.Function):
@@ -21,7 +28,7 @@ class _FilterResponse(torch.autograd.Function):
         values = split_channels(z, len(weight))  # (N, C, 1, L), a view: z changes with it
         rrms = (sum_products(values, values, PLANES) / count_over(values, PLANES) + eps).rsqrt_()
         threshold = _per_channel(tau, values)
-        _scale_and_shift_(values, rrms, weight, bias).clamp_(min=threshold)
+        affine_(values, rrms * _per_channel(weight, values), _per_channel(bias, values)).clamp_(min=threshold)
         ctx.save_for_backward(x, weight, bias, tau, rrms)
         return z.to(x.dtype)
 
@@ -37,7 +44,8 @@ class _FilterResponse(torch.autograd.Function):
         values = split_channels(grad_x, len(weight))
         grad = grad_z.to(grad_x.dtype).contiguous(memory_format=memory_format(grad_x))
         grad = split_channels(grad, len(weight))
-        y = _scale_and_shift_(values.clone(), rrms, weight, bias)  # as in forward, so that the same values pass
+        scale = rrms * _per_channel(weight, values)
+        y = affine_(values.clone(), scale, _per_channel(bias, values))  # as in forward, so that the same values pass
         grad_y = grad * (y > _per_channel(tau, values))
         grad_sum = sum_over(grad_y, (3,))
         product_sum = sum_products(grad_y, values, (3,)) * rrms
@@ -45,7 +53,6 @@ class _FilterResponse(torch.autograd.Function):
             sum_over(sums, (0,)).flatten().to(weight.dtype)
             for sums in (product_sum, grad_sum, sum_over(grad, (3,)) - grad_sum)
         )
-        scale = rrms * _per_channel(weight, values)
         slope = product_sum * scale * rrms * (-1 / count_over(values, PLANES))
         values.mul_(slope).addcmul_(grad_y, scale)
         return grad_x.to(x.dtype), grad_weight, grad_bias, grad_tau, None
@@ -54,11 +61,6 @@ class _FilterResponse(torch.autograd.Function):
 def _per_channel(vector: Tensor, values: Tensor) -> Tensor:
     """(C,) -> (1, C, 1, 1), of the type of `values`."""
     return vector.to(values.dtype).view(1, -1, 1, 1)
-
-
-def _scale_and_shift_(values: Tensor, rrms: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """In place on (N, C, 1, L)."""
-    return values.mul_(rrms * _per_channel(weight, values)).add_(_per_channel(bias, values))
 
 
 class FilterResponseNorm(nn.Module):
@@ -94,13 +96,9 @@ class FilterResponseNorm(nn.Module):
             UserError: in training mode, a channel of an image has one value: of it only the sign would be left.
             ValueError: the input has no channel axis, or another number of channels.
         """
-        if x.dim() < 2 or x.shape[1] != self.num_features:
-            raise ValueError(f"{self}: input (N, {self.num_features}, ...) expected, got {tuple(x.shape)}")
-        if self.training and math.prod(x.shape[2:]) < 2:
-            raise UserError(
-                f"filter response norm of {self.num_features} channels sees 1 value per channel, input "
-                f"{tuple(x.shape)}: raise data.crop, lower model.depth, or choose another norm (norm=gn)"
-            )
+        check_channels(self, x, self.num_features)
+        if self.training:
+            refuse_one_position("filter response norm", x)
         return _FilterResponse.apply(x, self.weight, self.bias, self.tau, self.eps)
 
     def extra_repr(self) -> str:

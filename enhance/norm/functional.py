@@ -21,10 +21,11 @@ from enhance.norm.statistics import (
     Axes,
     affine_,
     center,
+    combine_,
     count_over,
     dense_difference,
-    in_parts,
     memory_format,
+    per_channel,
     split_channels,
     sum_over,
     sum_products,
@@ -56,7 +57,7 @@ class _Normalize(torch.autograd.Function):
         rstd = (variance + eps).rsqrt_()
         scale, shift = rstd, -residual * rstd
         if weight is not None and bias is not None:
-            gamma, beta = _per_channel(weight, num_groups), _per_channel(bias, num_groups)
+            gamma, beta = per_channel(weight, num_groups), per_channel(bias, num_groups)
             if 3 in axes:  # no vector depends on the position, and two affine maps make one
                 scale, shift = scale * gamma, shift * gamma + beta
             else:
@@ -89,7 +90,7 @@ class _Normalize(torch.autograd.Function):
         product_sum *= rstd
         scale, grad_weight, grad_bias = rstd, None, None
         if weight is not None:
-            gamma = _per_channel(weight, num_groups)
+            gamma = per_channel(weight, num_groups)
             grad_weight = sum_over(product_sum, (0, 3)).flatten().to(weight.dtype)
             grad_bias = sum_over(grad_sum, (0, 3)).flatten().to(weight.dtype)
             product_sum *= gamma
@@ -101,14 +102,8 @@ class _Normalize(torch.autograd.Function):
         minus_share = -1 / count_over(values, axes)
         slope = sum_over(product_sum, axes) * (rstd.square() * minus_share)
         shift = sum_over(grad_sum, axes) * (rstd * minus_share)
-        for part, *vectors, part_grad, part_scale in in_parts(values, slope, shift, grad, scale):
-            affine_(part, *vectors).addcmul_(part_grad, part_scale)
+        combine_(values, slope, shift, grad, scale)
         return grad_x.to(x.dtype), grad_weight, grad_bias, None, None, None
-
-
-def _per_channel(vector: Tensor, num_groups: int) -> Tensor:
-    """(C,) -> (1, G, K, 1)."""
-    return vector.view(1, num_groups, -1, 1)
 
 
 def normalize(

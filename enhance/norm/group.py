@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from enhance.errors import SettingsError
+from enhance.norm.checks import check_channels
 from enhance.norm.functional import PLANES, normalize
 
 
@@ -41,8 +42,7 @@ class GroupNorm(nn.Module):
         Raises:
             ValueError: the input has no channel axis, or another number of channels.
         """
-        if x.dim() < 2 or x.shape[1] != self.num_channels:
-            raise ValueError(f"{self}: input (N, {self.num_channels}, ...) expected, got {tuple(x.shape)}")
+        check_channels(self, x, self.num_channels)
         return normalize(x, self.weight, self.bias, self.num_groups, PLANES, self.eps)[0]
 
     def extra_repr(self) -> str:

@@ -1,11 +1,9 @@
 """Half instance normalization (Chen et al. 2021, "HINet", arXiv 2105.06086, section 3.2)."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from enhance.errors import UserError
+from enhance.norm.checks import check_channels, refuse_one_position
 from enhance.norm.functional import PLANES, normalize
 from enhance.norm.statistics import memory_format
 
@@ -36,13 +34,9 @@ class HalfInstanceNorm(nn.Module):
             UserError: in training mode, a channel of an image has one value: its output would always be the bias.
             ValueError: the input has no channel axis, or another number of channels.
         """
-        if x.dim() < 2 or x.shape[1] != self.num_channels:
-            raise ValueError(f"{self}: input (N, {self.num_channels}, ...) expected, got {tuple(x.shape)}")
-        if self.training and math.prod(x.shape[2:]) < 2:
-            raise UserError(
-                f"half instance norm of {self.num_channels} channels sees 1 value per channel, input {tuple(x.shape)}: "
-                "raise data.crop, lower model.depth, or choose another norm (norm=gn)"
-            )
+        check_channels(self, x, self.num_channels)
+        if self.training:
+            refuse_one_position("half instance norm", x)
         layout = memory_format(x)
         first, others = x.split((self.num_normalized, self.num_channels - self.num_normalized), dim=1)
         # Some channels of x lie dense in no memory format; and the copy, half of x, is all that backward keeps.

@@ -1,11 +1,9 @@
 """Instance normalization (Ulyanov et al. 2016, arXiv 1607.08022)."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from enhance.errors import UserError
+from enhance.norm.checks import check_channels, refuse_one_position
 from enhance.norm.functional import PLANES, normalize
 
 
@@ -32,13 +30,9 @@ class InstanceNorm(nn.Module):
             UserError: in training mode, a channel of an image has one value: its output would always be the bias.
             ValueError: the input has no channel axis, or another number of channels.
         """
-        if x.dim() < 2 or x.shape[1] != self.num_features:
-            raise ValueError(f"{self}: input (N, {self.num_features}, ...) expected, got {tuple(x.shape)}")
-        if self.training and math.prod(x.shape[2:]) < 2:
-            raise UserError(
-                f"instance norm of {self.num_features} channels sees 1 value per channel, input {tuple(x.shape)}: "
-                "raise data.crop, lower model.depth, or choose another norm (norm=gn)"
-            )
+        check_channels(self, x, self.num_features)
+        if self.training:
+            refuse_one_position("instance norm", x)
         return normalize(x, self.weight, self.bias, self.num_features, PLANES, self.eps)[0]
 
     def extra_repr(self) -> str:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from enhance.norm.checks import check_channels
 from enhance.norm.functional import CHANNELS, normalize
 
 
@@ -31,8 +32,7 @@ class LayerNorm2d(nn.Module):
         Raises:
             ValueError: the input has no channel axis, or another number of channels.
         """
-        if x.dim() < 2 or x.shape[1] != self.num_channels:
-            raise ValueError(f"{self}: input (N, {self.num_channels}, ...) expected, got {tuple(x.shape)}")
+        check_channels(self, x, self.num_channels)
         return normalize(x, self.weight, self.bias, 1, CHANNELS, self.eps)[0]
 
     def extra_repr(self) -> str:

@@ -94,6 +94,17 @@ def count_over(x: Tensor, axes: Axes) -> int:
     return math.prod([x.shape[axis] for axis in axes])  # torch.compile takes no generator here
 
 
+def combine_(values: Tensor, slope: Tensor, shift: Tensor, grad: Tensor, scale: Tensor) -> None:
+    """values * slope + shift + grad * scale in place of values (N, G, K, L): the gradient of a norm's input."""
+    for part, *vectors, part_grad, part_scale in in_parts(values, slope, shift, grad, scale):
+        affine_(part, *vectors).addcmul_(part_grad, part_scale)
+
+
+def per_channel(vector: Tensor, num_groups: int) -> Tensor:
+    """(C,) -> (1, G, K, 1)."""
+    return vector.view(1, num_groups, -1, 1)
+
+
 class Statistics(NamedTuple):
     """Of the values before `center`; broadcast to (N, G, K, L)."""
 

@@ -13,10 +13,12 @@ from enhance.norm.statistics import (
     Moments,
     affine_,
     center,
+    combine_,
     count_over,
     dense_copy,
     dense_difference,
     memory_format,
+    per_channel,
     split_channels,
     sum_over,
     sum_products,
@@ -41,7 +43,8 @@ class _NormalizeOverRanks(torch.autograd.Function):
         rstd = (m2 / count + eps).rsqrt_()
         scale, shift = rstd, (first_mean - mean) * rstd
         if weight is not None and bias is not None:
-            scale, shift = scale * _per_channel(weight), shift * _per_channel(weight) + _per_channel(bias)
+            gamma, beta = per_channel(weight, len(weight)), per_channel(bias, len(bias))
+            scale, shift = scale * gamma, shift * gamma + beta
         affine_(values, scale.to(y.dtype), shift.to(y.dtype))
         ctx.save_for_backward(x, weight, mean, rstd, count)
         ctx.mark_non_differentiable(count, mean, m2)
@@ -65,20 +68,16 @@ class _NormalizeOverRanks(torch.autograd.Function):
         product_sum = (sum_products(grad, values, BATCH) - residual * grad_sum) * rstd
         grad_weight, grad_bias, scale = None, None, rstd
         if weight is not None:
-            scale = rstd * _per_channel(weight)
+            scale = rstd * per_channel(weight, len(weight))
             grad_weight, grad_bias = product_sum.flatten().to(weight.dtype), grad_sum.flatten().to(weight.dtype)
         sums = torch.cat((grad_sum, product_sum))
         distributed.all_reduce(sums)
         grad_mean, product_mean = (sums / count).split(1)
         slope = -scale * rstd * product_mean
         shift = -scale * grad_mean - residual * slope
-        values.mul_(slope.to(values.dtype)).addcmul_(grad, scale.to(values.dtype)).add_(shift.to(values.dtype))
+        slope, shift, scale = (vector.to(values.dtype) for vector in (slope, shift, scale))
+        combine_(values, slope, shift, grad, scale)
         return grad_x.to(x.dtype), grad_weight, grad_bias, None
-
-
-def _per_channel(vector: Tensor) -> Tensor:
-    """(C,) -> (1, C, 1, 1)."""
-    return vector.view(1, -1, 1, 1)
 
 
 def _merged_over_ranks(count: int, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,7 +94,7 @@ def _merged_over_ranks(count: int, mean: Tensor, variance: Tensor) -> tuple[Tens
     total = counts.sum()
     merged = (counts * means).sum(0) / total
     m2 = (m2s + counts * (means - merged).square()).sum(0)
-    return total, _per_channel(merged), _per_channel(m2)
+    return total, per_channel(merged, len(merged)), per_channel(m2, len(m2))
 
 
 class SyncBatchNorm(BatchNorm):
