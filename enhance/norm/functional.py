@@ -20,13 +20,15 @@ from torch.autograd.function import once_differentiable
 from enhance.norm.statistics import (
     Axes,
     affine_,
-    center,
+    center_into,
     combine_,
     count_over,
-    dense_difference,
+    in_channels,
     memory_format,
     per_channel,
+    prepare,
     split_channels,
+    subtract,
     sum_over,
     sum_products,
 )
@@ -52,19 +54,11 @@ class _Normalize(torch.autograd.Function):
         axes: Axes,
         eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y, (mean, residual, variance) = center(x, num_groups, axes)
-        values = split_channels(y, num_groups)  # a view: y changes with it
-        rstd = (variance + eps).rsqrt_()
-        scale, shift = rstd, -residual * rstd
-        if weight is not None and bias is not None:
-            gamma, beta = per_channel(weight, num_groups), per_channel(bias, num_groups)
-            if 3 in axes:  # no vector depends on the position, and two affine maps make one
-                scale, shift = scale * gamma, shift * gamma + beta
-            else:
-                affine_(values, scale, shift)
-                scale, shift = gamma, beta
-        affine_(values, scale, shift)
-        mean += residual
+        y, source, values = prepare(x, num_groups)
+        gamma = None if weight is None else per_channel(weight, num_groups)
+        beta = None if bias is None else per_channel(bias, num_groups)
+        blocks = [_standardize(axes, eps, *block) for block in in_channels(axes, source, values, gamma, beta)]
+        mean, variance, rstd = (torch.cat(parts, 1) for parts in zip(*blocks, strict=True))
         ctx.save_for_backward(x, weight, mean, rstd)
         ctx.num_groups, ctx.axes = num_groups, axes
         ctx.mark_non_differentiable(mean, variance)
@@ -78,32 +72,59 @@ class _Normalize(torch.autograd.Function):
         dx = (weight * dy - mean(weight * dy) - xhat * mean(weight * dy * xhat)) / sqrt(variance + eps)
         """
         x, weight, mean, rstd = ctx.saved_tensors
-        axes, num_groups = ctx.axes, ctx.num_groups
-        grad_x = dense_difference(x, mean, num_groups)
-        values = split_channels(grad_x, num_groups)
+        num_groups, axes = ctx.num_groups, ctx.axes
+        grad_x, source, values = prepare(x, num_groups)
         grad = grad_y.to(grad_x.dtype).contiguous(memory_format=memory_format(grad_x))
         grad = split_channels(grad, num_groups)
-        if 3 in axes:  # weight and rstd are equal at all positions, and weigh sums instead of values
-            grad_sum, product_sum = sum_over(grad, (3,)), sum_products(grad, values, (3,))
-        else:
-            grad_sum, product_sum = grad, grad * values
-        product_sum *= rstd
-        scale, grad_weight, grad_bias = rstd, None, None
+        gamma = None if weight is None else per_channel(weight, num_groups)
+        blocks = [_gradient(axes, *block) for block in in_channels(axes, source, values, grad, mean, rstd, gamma)]
+        grad_weight = grad_bias = None
         if weight is not None:
-            gamma = per_channel(weight, num_groups)
-            grad_weight = sum_over(product_sum, (0, 3)).flatten().to(weight.dtype)
-            grad_bias = sum_over(grad_sum, (0, 3)).flatten().to(weight.dtype)
-            product_sum *= gamma
-            grad_sum = grad_sum * gamma  # not in place: it may be the gradient that was passed in
-            if 3 in axes:
-                scale = rstd * gamma
-            else:
-                grad = grad_sum
-        minus_share = -1 / count_over(values, axes)
-        slope = sum_over(product_sum, axes) * (rstd.square() * minus_share)
-        shift = sum_over(grad_sum, axes) * (rstd * minus_share)
-        combine_(values, slope, shift, grad, scale)
+            grad_weight, grad_bias = (torch.cat(parts).to(weight.dtype) for parts in zip(*blocks, strict=True))
         return grad_x.to(x.dtype), grad_weight, grad_bias, None, None, None
+
+
+def _standardize(
+    axes: Axes, eps: float, source: Tensor, values: Tensor, gamma: Tensor | None, beta: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """values = the result for source, both (N, G, K, L); returns mean, variance and 1 / sqrt(variance + eps)."""
+    mean, residual, variance = center_into(source, values, axes)
+    rstd = (variance + eps).rsqrt_()
+    scale, shift = rstd, -residual * rstd
+    if gamma is not None and beta is not None:
+        if 3 in axes:  # no vector depends on the position, and two affine maps make one
+            scale, shift = scale * gamma, shift * gamma + beta
+        else:
+            affine_(values, scale, shift)
+            scale, shift = gamma, beta
+    affine_(values, scale, shift)
+    return mean + residual, variance, rstd
+
+
+def _gradient(
+    axes: Axes, source: Tensor, values: Tensor, grad: Tensor, mean: Tensor, rstd: Tensor, gamma: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """values = the gradient of source, all (N, G, K, L) or vectors; returns those of weight and bias, (C,)."""
+    subtract(source, mean, values)
+    if 3 in axes:  # weight and rstd are equal at all positions, and weigh sums instead of values
+        grad_sum, product_sum = sum_over(grad, (3,)), sum_products(grad, values, (3,))
+    else:
+        grad_sum, product_sum = grad, grad * values
+    product_sum *= rstd
+    grad_weight, grad_bias = sum_over(product_sum, (0, 3)).flatten(), sum_over(grad_sum, (0, 3)).flatten()
+    scale = rstd
+    if gamma is not None:
+        product_sum *= gamma
+        grad_sum = grad_sum * gamma  # not in place: it may be the gradient that was passed in
+        if 3 in axes:
+            scale = rstd * gamma
+        else:
+            grad = grad_sum
+    minus_share = -1 / count_over(values, axes)
+    slope = sum_over(product_sum, axes) * (rstd.square() * minus_share)
+    shift = sum_over(grad_sum, axes) * (rstd * minus_share)
+    combine_(values, slope, shift, grad, scale)
+    return grad_weight, grad_bias
 
 
 def normalize(

@@ -5,13 +5,13 @@ All norms see their input as (N, G, K, L): N images, G groups of K channels, L p
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 Axes = tuple[int, ...]
-_PART_VALUES = 2**19  # 2 MiB of float32, which stay in a processor's cache
+_PART_VALUES = 2**20  # 4 MiB of float32, which stay in a processor's cache
 
 
 def memory_format(x: Tensor) -> torch.memory_format:
@@ -27,14 +27,29 @@ def dense_copy(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32), copy=True, memory_format=memory_format(x))
 
 
+def prepare(x: Tensor, num_groups: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where a result is to be computed: a dense tensor like x, then views (N, G, K, L) of x and of that tensor, which
+    are one and the same where x is of a half type or does not lie dense, and so must be copied first."""
+    if _ready(x):
+        y = torch.empty_like(x, memory_format=memory_format(x))
+        return y, split_channels(x, num_groups), split_channels(y, num_groups)
+    y = dense_copy(x)
+    values = split_channels(y, num_groups)
+    return y, values, values
+
+
+def subtract(source: Tensor, mean: Tensor, values: Tensor) -> None:
+    """values = source - mean, for views that `prepare` made."""
+    if source is values:
+        values.sub_(mean)
+    else:
+        torch.sub(source, mean, out=values)  # one pass, where a copy and its change were two
+
+
 def dense_difference(x: Tensor, mean: Tensor, num_groups: int) -> Tensor:
-    """`dense_copy` of x (N, C, *) minus `mean`, which broadcasts to (N, G, K, L)."""
-    if not _ready(x):
-        y = dense_copy(x)
-        split_channels(y, num_groups).sub_(mean)
-        return y
-    y = torch.empty_like(x, memory_format=memory_format(x))
-    torch.sub(split_channels(x, num_groups), mean, out=split_channels(y, num_groups))  # one pass instead of two
+    """x (N, C, *) minus `mean`, which broadcasts to (N, G, K, L), in float32 or wider."""
+    y, source, values = prepare(x, num_groups)
+    subtract(source, mean, values)
     return y
 
 
@@ -81,6 +96,19 @@ def in_parts(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
     return [tuple(each if len(each) == 1 else each[start : start + images] for each in tensors) for start in starts]
 
 
+def in_channels(axes: Axes, *tensors: Tensor | None) -> list[tuple[Any, ...]]:
+    """The same over channels: views of a few groups of the tensors (N, G, K, L) or (1, G, K, 1), where each group's
+    statistics are its own alone and its values lie together. A None goes with each part."""
+    first = tensors[0]
+    assert first is not None
+    apart = 0 in axes and 2 in axes and first.stride(3) == 1
+    if not apart or first.device.type != "cpu" or torch.compiler.is_compiling():
+        return [tensors]
+    groups = max(1, _PART_VALUES * first.shape[1] // max(1, first.numel()))
+    starts = range(0, first.shape[1], groups)
+    return [tuple(each if each is None else each[:, start : start + groups] for each in tensors) for start in starts]
+
+
 def affine_(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """x * scale + shift in place of x (N, G, K, L); scale and shift broadcast over the positions."""
     if x.stride(3) == 1 or torch.compiler.is_compiling():
@@ -114,23 +142,23 @@ class Statistics(NamedTuple):
 
 
 def center(x: Tensor, num_groups: int, axes: Axes) -> tuple[Tensor, Statistics]:
-    """`dense_copy` of x (N, C, *) minus its mean over `axes` of (N, G, K, L), and what is measured on the way.
+    """x (N, C, *) minus its mean over `axes` of (N, G, K, L), in float32 or wider, and what is measured on the way."""
+    y, source, values = prepare(x, num_groups)
+    return y, center_into(source, values, axes)
+
+
+def center_into(source: Tensor, values: Tensor, axes: Axes) -> Statistics:
+    """values = source - its mean over `axes`, for views that `prepare` made.
 
     The corrected two-pass algorithm (Chan, Golub and LeVeque 1983, "Algorithms for Computing the Sample Variance",
     eq. 1.7): the second pass also sums the centered values, which takes the rounding of the first mean away.
     """
-    source = x if _ready(x) else dense_copy(x)
-    values = split_channels(source, num_groups)
-    share = 1 / count_over(values, axes)
-    mean = _each_channel(sum_over(values, axes), values, axes) * share
-    if source is x:
-        source = dense_difference(x, mean, num_groups)
-        values = split_channels(source, num_groups)
-    else:
-        values.sub_(mean)
+    share = 1 / count_over(source, axes)
+    mean = _each_channel(sum_over(source, axes), source, axes) * share
+    subtract(source, mean, values)
     residual = _each_channel(sum_over(values, axes), values, axes) * share
     variance = _each_channel(sum_products(values, values, axes), values, axes) * share
-    return source, Statistics(mean, residual, variance.addcmul_(residual, residual, value=-1))
+    return Statistics(mean, residual, variance.addcmul_(residual, residual, value=-1))
 
 
 def _each_channel(sums: Tensor, x: Tensor, axes: Axes) -> Tensor:

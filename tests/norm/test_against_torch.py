@@ -14,7 +14,10 @@ from enhance.norm.group import GroupNorm
 from enhance.norm.layer import LayerNorm2d
 
 SHAPES = [(5, 6, 7, 9), (3, 6, 1, 13), (1, 6, 5, 2), (4, 6, 11), (2, 6, 3, 4, 5)]
-BEYOND_ONE_CHUNK = [(3, 6, 211, 213), (7, 6, 133, 127)]  # statistics go through these a few images at a time
+BEYOND_ONE_CHUNK = [
+    (3, 6, 301, 313),
+    (7, 6, 190, 180),
+]  # the work goes through these a few images or channels at a time
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
