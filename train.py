@@ -3,6 +3,8 @@
     python train.py norm=bn batch_size=8
     python train.py data=lol_v1 data.root=DIR model=unet_small
     python train.py resume=runs/RUN                     # data that were moved: data.root=DIR as well
+    python train.py -m norm=bn,gn seed=0,1              # every combination; run it again to go on
+    python train.py -m experiment=small_batch data.root=DIR
 
 Settings are Hydra's: --help lists the groups, --cfg job all values, and enhance/settings.py explains each.
 """
@@ -13,11 +15,15 @@ from enhance import checkpoint, command
 from enhance.config import from_config
 from enhance.errors import CheckpointError, SettingsError
 from enhance.settings import PLACES
+from enhance.training.sweep import run_job
 from enhance.training.trainer import Trainer
 
 
 def main(config: DictConfig) -> None:
     given = from_config(config)
+    if command.in_sweep():
+        run_job(given, command.overrides())
+        return
     if given.resume is None:
         Trainer(given).fit()
         return

@@ -11,6 +11,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -41,6 +42,11 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
 def overrides() -> list[str]:
     """The `key=value` words of the command line."""
     return list(HydraConfig.get().overrides.task)
+
+
+def in_sweep() -> bool:
+    """Whether this is one job of `-m`."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def explain(error: Exception) -> str:

@@ -32,6 +32,9 @@ class DataSettings:
     val_root: str | None = None  # photos: folder of validation photographs; else a part of root is held out
     low: str | None = None  # pairs: folder of the dark images, absolute or inside root
     normal: str | None = None  # pairs: folder of the bright images, absolute or inside root
+    split: str | None = (
+        None  # pairs: CSV file, name and part (training, validation, report) of each; None: by the share
+    )
     crop: int = 128  # side of a training crop, in pixels
     validation_share: float = 0.1  # part of the training pairs held out, whole scenes at a time
     cache_gib: float = 4.0  # decoded images kept in memory, in GiB; the rest is decoded when needed
@@ -90,6 +93,7 @@ class OptimizerSettings:
     """AdamW (Loshchilov and Hutter 2019)."""
 
     lr: float = 1e-3  # peak learning rate
+    lr_scaling: str = "none"  # none, sqrt or linear: how lr, then that of 8 images a step, follows their number
     weight_decay: float = 1e-4  # of weights with two or more dimensions; norms and biases have none
     beta1: float = 0.9
     beta2: float = 0.99
@@ -139,6 +143,8 @@ class Settings:
     threads: int | None = None  # CPU threads; None leaves torch's choice
     runs: str = "runs"  # folder of all run folders
     name: str | None = None  # run folder is <runs>/<date>-<name>; None makes one from norm, batch, model, data
+    sweep: str = "sweep"  # with -m: run folders are <runs>/<sweep>/<what was swept>
+    results: str | None = None  # with -m: CSV file, one row per finished run; None is <runs>/<sweep>/runs.csv
     resume: str | None = None  # a run folder: go on with it, with its own settings
 
     def validate(self) -> None:
@@ -150,6 +156,7 @@ class Settings:
         one_of("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
         one_of("model.activation", self.model.activation, ACTIVATIONS)
         one_of("model.down", self.model.down, ("max_pool", "strided"))
+        one_of("optimizer.lr_scaling", self.optimizer.lr_scaling, ("none", "sqrt", "linear"))
         for key, value in _floats(self):
             if not math.isfinite(value):
                 raise SettingsError(f"{key}={value} is not a finite number: give one")
@@ -178,10 +185,11 @@ class Settings:
                 f"data.camera.exposure_min_ev={camera.exposure_min_ev} is above "
                 f"exposure_max_ev={camera.exposure_max_ev}: swap them"
             )
-        if self.name is not None and (not self.name or Path(self.name).name != self.name):
-            raise SettingsError(
-                f"name={self.name} is no name for a folder: leave out / and choose another; runs= is its place"
-            )
+        for key, name in (("name", self.name), ("sweep", self.sweep)):
+            if name is not None and (not name or Path(name).name != name):
+                raise SettingsError(
+                    f"{key}={name} is no name for a folder: leave out / and choose another; runs= is its place"
+                )
         if self.objective.l1 == 0 and self.objective.ssim == 0:
             raise SettingsError("objective.l1 and objective.ssim are both 0: nothing to learn from; raise one")
         multiple = self.model.unshuffle * 2**self.model.depth
@@ -204,7 +212,7 @@ class EvaluationSettings:
     out: str | None = None  # folder of the report; None makes evaluation-<data>-<split> in the run folder
 
 
-PLACES = ("root", "val_root", "low", "normal")  # of DataSettings: paths of the user
+PLACES = ("root", "val_root", "low", "normal", "split")  # of DataSettings: paths of the user
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")
 _SMALLEST = {
     "seed": 0,

@@ -16,11 +16,12 @@ from enhance.data.images import list_images, shortened
 from enhance.data.layouts import LAYOUTS, Pair, find_pairs
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs
 from enhance.data.scenes import group_scenes, hold_out, perceptual_hash
+from enhance.data.split import read_split
 from enhance.errors import DataError
 from enhance.models.unet import SMALLEST_SIDE
 from enhance.settings import PLACES, DataSettings, one_of
 
-_KNOWN_PLACES = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal")}
+_KNOWN_PLACES = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split")}
 
 
 def open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
@@ -63,7 +64,7 @@ def open_test(data: DataSettings) -> PairSource | None:
 
 def _check_places(data: DataSettings) -> None:
     one_of("data.name", data.name, ("demo", "photos", *LAYOUTS))
-    places = _KNOWN_PLACES.get(data.name, ("root",))
+    places = _KNOWN_PLACES.get(data.name, ("root", "split"))
     for key in PLACES:
         if getattr(data, key) is not None and key not in places:
             raise DataError(
@@ -107,12 +108,37 @@ def _through_camera(images: list[OpenedImage], data: DataSettings) -> CameraPair
 def _open_pairs(data: DataSettings) -> tuple[RealPairs, RealPairs]:
     pairs = find_pairs(data, "train")
     assert pairs is not None  # only the test split may be missing
+    if data.split is not None:
+        given = read_split(Path(data.split), [pair.name for pair in pairs])
+        return _open_part(pairs, data, given, "training"), _open_part(pairs, data, given, "validation")
     images = _open_both(pairs, Cache(data.cache_gib))
     scenes = group_scenes([normal.hash for _, normal in images])
     train, held = hold_out([pair.name for pair in pairs], scenes, data.validation_share)
     _check_sides([images[index][1] for index in held])
     parts = [([pairs[index] for index in part], [images[index] for index in part]) for part in (train, held)]
     return _real(*parts[0]), _real(*parts[1])
+
+
+def open_report(data: DataSettings) -> PairSource | None:
+    """The pairs that nothing was trained or chosen on, where `data.split` names some; else None.
+
+    Raises:
+        DataError: as `open_training`.
+    """
+    if data.split is None:
+        return None
+    pairs = find_pairs(data, "train")
+    assert pairs is not None
+    parts = read_split(Path(data.split), [pair.name for pair in pairs])
+    return _open_part(pairs, data, parts, "report") if "report" in parts.values() else None
+
+
+def _open_part(pairs: list[Pair], data: DataSettings, parts: dict[str, str], part: str) -> RealPairs:
+    chosen = [pair for pair in pairs if parts[pair.name] == part]
+    images = _open_both(chosen, Cache(data.cache_gib))
+    if part != "training":
+        _check_sides([normal for _, normal in images])
+    return _real(chosen, images)
 
 
 def _open_both(pairs: list[Pair], cache: Cache) -> list[tuple[OpenedImage, OpenedImage]]:

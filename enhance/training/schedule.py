@@ -30,11 +30,18 @@ def learning_rate(optimizer: Optimizer, schedule: ScheduleSettings, steps: int) 
     return LambdaLR(optimizer, factor)
 
 
-def build_optimizer(model: nn.Module, optimizer: OptimizerSettings) -> AdamW:
+def peak_lr(optimizer: OptimizerSettings, images_per_step: int) -> float:
+    """The learning rate for a batch: as given, or scaled from 8 images with its square root (Malladi et al. 2022,
+    arXiv 2205.10287, for Adam) or linearly (Goyal et al. 2017, arXiv 1706.02677, for SGD)."""
+    power = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}[optimizer.lr_scaling]
+    return optimizer.lr * (images_per_step / 8) ** power
+
+
+def build_optimizer(model: nn.Module, optimizer: OptimizerSettings, images_per_step: int) -> AdamW:
     """AdamW; vectors (norms and biases) do not decay."""
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": optimizer.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=optimizer.lr, betas=(optimizer.beta1, optimizer.beta2))
+    return AdamW(groups, lr=peak_lr(optimizer, images_per_step), betas=(optimizer.beta1, optimizer.beta2))

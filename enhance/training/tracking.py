@@ -22,8 +22,8 @@ from enhance.settings import Settings
 PACKAGES = ("torch", "torchvision", "hydra-core", "numpy", "pillow", "kornia", "scikit-image", "tensorboard")
 
 
-def create_run_folder(settings: Settings) -> Path:
-    """Make `<runs>/<date>-<name>/` with config.yaml and an empty checkpoints/, and return it.
+def create_run_folder(settings: Settings, folder: Path | None = None) -> Path:
+    """Make `folder`, or else `<runs>/<date>-<name>/`, with config.yaml and an empty checkpoints/, and return it.
 
     Raises:
         SettingsError: the folder cannot be written.
@@ -31,7 +31,10 @@ def create_run_folder(settings: Settings) -> Path:
     name = settings.name or f"{settings.norm.name}-b{settings.batch_size}-{settings.model.name}-{settings.data.name}"
     stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{name}"
     try:
-        folder = _new_folder(Path(settings.runs), stem)
+        if folder is None:
+            folder = _new_folder(Path(settings.runs), stem)
+        else:
+            folder.mkdir(parents=True)
         (folder / "checkpoints").mkdir()
         (folder / "config.yaml").write_text(config.to_yaml(settings))
     except OSError as error:
@@ -57,7 +60,7 @@ def provenance(settings: Settings, device: torch.device) -> dict[str, Any]:
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": [Path(sys.executable).name, *sys.argv],
-        "git": _git_state(),
+        "git": git_state(),
         "python": sys.version.split()[0],
         "packages": {package: version(package) for package in PACKAGES},
         "device": str(device),
@@ -67,7 +70,9 @@ def provenance(settings: Settings, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _git_state() -> dict[str, Any] | None:
+def git_state() -> dict[str, Any] | None:
+    """Commit of this code and whether it was changed since; None where it lies in no repository."""
+
     def git(*words: str) -> str:
         here = Path(__file__).parent
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()

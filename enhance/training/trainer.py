@@ -43,12 +43,15 @@ class Trainer:
     Args:
         settings: validated settings of the run.
         resume: the run folder and its last checkpoint, to go on exactly where it stopped.
+        folder: of the new run; None names one by date.
 
     Raises:
         UserError: data, settings or checkpoint that cannot be used.
     """
 
-    def __init__(self, settings: Settings, resume: tuple[Path, Checkpoint] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, resume: tuple[Path, Checkpoint] | None = None, folder: Path | None = None
+    ) -> None:
         self.settings = settings
         self.device = choose_device(settings.device)
         set_up_torch(settings.threads, settings.deterministic)
@@ -62,7 +65,7 @@ class Trainer:
         self.model = build_unet(settings.model, settings.norm).to(self.device).to(memory_format=self.memory_format)
         self.average = WeightAverage(self.model, settings.average_decay)
         self.freeze_step = freeze_step(settings, self.model, self.steps)
-        self.optimizer = build_optimizer(self.model, settings.optimizer)
+        self.optimizer = build_optimizer(self.model, settings.optimizer, settings.batch_size * settings.accumulate)
         self.schedule = learning_rate(self.optimizer, settings.schedule, self.steps)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.eager_loss = training_loss(self.model, Objective(settings.objective), self.device, self.dtype)
@@ -71,7 +74,7 @@ class Trainer:
         self.saved = -1  # step of the last checkpoint
         self.best = -math.inf
         if resume is None:
-            self.folder = create_run_folder(settings)
+            self.folder = create_run_folder(settings, folder)
         else:
             self.folder = resume[0]
             self._restore(resume[1])

@@ -38,7 +38,7 @@ def test_length_from_steps_or_epochs() -> None:
 
 def test_vectors_do_not_decay() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    optimizer = build_optimizer(model, OptimizerSettings(lr=0.1, weight_decay=0.5))
+    optimizer = build_optimizer(model, OptimizerSettings(lr=0.1, weight_decay=0.5), images_per_step=8)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     before = [parameter.clone() for parameter in model.parameters()]

@@ -1,0 +1,111 @@
+"""What a finished run scores under every choice that evaluation leaves open: the same weights, other statistics or
+other sizes of image. The differences are the causes of a batch norm's loss."""
+
+import copy
+import statistics
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enhance.data.images import to_tensor
+from enhance.data.pairs import PairSource
+from enhance.evaluation.evaluate import mean_score, score
+from enhance.evaluation.statistics import BATCH, recalibrate_on_pairs
+from enhance.inference.fold import fold_batch_norms
+from enhance.models.unet import UNet
+from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate
+
+
+class Middles:
+    """The middle square of each pair of a source, as large as a training crop."""
+
+    def __init__(self, source: PairSource, side: int) -> None:
+        self.names, self.sizes = source.names, [(side, side)] * len(source)
+        self._source, self._side = source, side
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor]:
+        low, normal = self._source.whole(index)
+        top, left = (low.shape[1] - self._side) // 2, (low.shape[2] - self._side) // 2
+        window = (slice(None), slice(top, top + self._side), slice(left, left + self._side))
+        return low[window], normal[window]
+
+    def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError("for scoring only")
+
+
+def causes(
+    model: UNet, train: PairSource, report: PairSource, crop: int, count: int, device: torch.device
+) -> dict[str, float]:
+    """Mean scores on `report`, in dB but for SSIM and times in ms.
+
+    Args:
+        model: in evaluation mode, its batch norms as training left them; left as it is.
+        train: the training pairs, to recalibrate on `count` of them, and to score as many as `report` has.
+        crop: side of a training crop in pixels.
+
+    Returns:
+        psnr, ssim, psnr_gt_mean: the model as it is used, batch norms recalibrated on whole training images.
+        psnr_middle: the same on the middle `crop` pixels of each image.
+        psnr_train: the same on whole training images, spread over all.
+        inference_ms, and inference_ms_folded: of an image, without and with batch norms folded.
+        psnr_running, psnr_crops, psnr_own: of batch norms, by running statistics, by such of training crops in
+        batches of 8, and by each image's own; absent for other norms.
+    """
+    found: dict[str, float] = {}
+    used = copy.deepcopy(model)
+    if batch_norms(model):
+        found["psnr_running"] = _psnr(model, report, device)
+        on_crops = copy.deepcopy(model)
+        recalibrate(on_crops, (batch.to(device) for batch in _crops(train, crop, count)))
+        found["psnr_crops"] = _psnr(on_crops, report, device)
+        with own_statistics(used):
+            found["psnr_own"] = _psnr(used, report, device)
+        recalibrate_on_pairs(used, train, count, device)
+    scores = score(used, report, device)
+    mean = mean_score(scores)
+    found |= {key: mean[key] for key in ("psnr", "ssim", "psnr_gt_mean")}
+    found["inference_ms"] = 1000 * statistics.median(image.seconds for image in scores)
+    folded = score(fold_batch_norms(used), report, device) if batch_norms(used) else scores
+    found["inference_ms_folded"] = 1000 * statistics.median(image.seconds for image in folded)
+    found["psnr_middle"] = _psnr(used, Middles(report, crop), device)
+    found["psnr_train"] = _psnr(used, Spread(train, len(report)), device)
+    return found
+
+
+class Spread:
+    """`count` pairs of a source, evenly spread over it."""
+
+    def __init__(self, source: PairSource, count: int) -> None:
+        count = min(count, len(source))
+        self._indices = [number * len(source) // count for number in range(count)]
+        self.names = [source.names[index] for index in self._indices]
+        self.sizes = [source.sizes[index] for index in self._indices]
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor]:
+        return self._source.whole(self._indices[index])
+
+    def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return self._source.crop(self._indices[index], size, rng)
+
+
+def _psnr(model: UNet, source: PairSource, device: torch.device) -> float:
+    return mean_score(score(model, source, device))["psnr"]
+
+
+def _crops(train: PairSource, crop: int, count: int) -> Iterator[Tensor]:
+    """Batches of `count` dark training crops, always the same."""
+    spread = Spread(train, count)
+    rngs = (np.random.default_rng(index) for index in range(len(spread)))
+    low = (spread.crop(index, crop, rng)[0] for index, rng in enumerate(rngs))
+    crops = [to_tensor(np.ascontiguousarray(image)) for image in low]
+    for start in range(0, len(crops), BATCH):
+        yield torch.stack(crops[start : start + BATCH])

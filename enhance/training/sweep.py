@@ -1,0 +1,176 @@
+"""Many runs from one command, `python train.py -m KEY=A,B ...`: each in a folder named by what was swept, each a row
+of one CSV file when it is done. The same command again skips those, resumes what was stopped, and tries again what
+failed."""
+
+import csv
+import json
+import os
+import shutil
+import statistics
+import traceback
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from enhance import checkpoint
+from enhance.data.loader import open_report, open_training
+from enhance.device import choose_device
+from enhance.errors import UserError
+from enhance.evaluation.causes import causes
+from enhance.measure import kept_tensors, storage_bytes
+from enhance.models.unet import build_unet
+from enhance.settings import Settings
+from enhance.training.schedule import peak_lr
+from enhance.training.tracking import git_state
+from enhance.training.trainer import Trainer
+
+# Of the command line: these do not make another result.
+_NOT_IN_NAME = (
+    "experiment",
+    "runs",
+    "results",
+    "sweep",
+    "threads",
+    "device",
+    "data.root",
+    "data.val_root",
+    "data.split",
+)
+_FAILED = ".failed.txt"
+
+
+def job_name(overrides: list[str]) -> str:
+    """The overrides of one job that its result depends on, sorted: `batch_size=8,norm=bn,seed=0`."""
+    values = dict(word.split("=", 1) for word in overrides)
+    return ",".join(f"{key}={values[key]}" for key in sorted(values) if key.lstrip("+") not in _NOT_IN_NAME)
+
+
+def run_job(settings: Settings, overrides: list[str]) -> None:
+    """Train and score one run of a sweep, or skip it. A failure is written beside the run folder, and the sweep goes
+    on. Several processes may work on one sweep: each run is taken by one of them."""
+    name = job_name(overrides)
+    folder = Path(settings.runs) / settings.sweep / name.replace("/", "_")
+    results = results_file(settings.runs, settings.sweep, settings.results)
+    failure = folder.with_name(f"{folder.name}{_FAILED}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(f"{folder}.lock", timeout=0):
+            if name in {row["run"] for row in read_rows(results)}:
+                print(f"done before: {name}")
+                return
+            print(f"run {name}", flush=True)
+            failure.unlink(missing_ok=True)
+            try:
+                _train(settings, folder)
+                append_row(results, {"run": name} | _row(settings, folder))
+            except UserError as error:
+                failure.write_text(f"{error}\n")
+            except Exception:
+                failure.write_text(traceback.format_exc())
+            if failure.exists():
+                print(f"failed: {failure.read_text().strip().splitlines()[-1]}", flush=True)
+    except Timeout:
+        print(f"another process is at it: {name}")
+
+
+class ReportFailures(Callback):
+    """At the end of a sweep, lists its failed runs and ends with exit code 1 if there are any."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        failures = sorted((Path(config.runs) / config.sweep).glob(f"*{_FAILED}"))
+        for file in failures:
+            print(f"failed: {file.name.removesuffix(_FAILED)}: {file.read_text().strip().splitlines()[-1]} ({file})")
+        print(f"results: {results_file(config.runs, config.sweep, config.results)}")
+        if failures:
+            raise SystemExit(1)
+
+
+def results_file(runs: str, sweep: str, results: str | None) -> Path:
+    return Path(results) if results is not None else Path(runs) / sweep / "runs.csv"
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a results file; none where there is no file."""
+    if not file.is_file():
+        return []
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def append_row(file: Path, row: dict[str, Any]) -> None:
+    """Add a row; a key that the file has no column for makes one. The file is at every moment whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{file}.lock"):
+        rows: list[dict[str, Any]] = [*read_rows(file), row]
+        columns = list(dict.fromkeys(key for each in rows for key in each))
+        temporary = file.with_name(f"{file.name}.tmp")
+        with temporary.open("w", newline="") as lines:
+            writer = csv.DictWriter(lines, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, file)
+
+
+def _train(settings: Settings, folder: Path) -> None:
+    last = folder / "checkpoints" / "last.pt"
+    if last.exists() and (folder / "validation" / "report.json").is_file():
+        return  # trained to the end, and stopped before its row was written
+    if last.exists():
+        kept = checkpoint.load(last)
+        Trainer(kept.settings, (folder, kept)).fit()
+        return
+    if folder.exists():  # stopped before its first checkpoint
+        shutil.rmtree(folder)
+    Trainer(settings, folder=folder).fit()
+
+
+def _row(settings: Settings, folder: Path) -> dict[str, Any]:
+    """What one run was, and what it found."""
+    path = folder / "checkpoints" / "last.pt"
+    kept = checkpoint.load(path)
+    device = choose_device(settings.device)
+    model = checkpoint.load_model(kept, path, device)
+    model.load_state_dict(kept.running_statistics, strict=False)
+    train, validation = open_training(settings.data)
+    report = open_report(settings.data)
+    found = causes(
+        model, train, report or validation, settings.data.crop, settings.validation.recalibrate_images, device
+    )
+    images_per_step = settings.batch_size * settings.accumulate
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    speeds = [line["system/images_per_second"] for line in metrics if "system/images_per_second" in line]
+    git = git_state() or {}
+    return {
+        "norm": settings.norm.name,
+        "batch_size": settings.batch_size,
+        "seed": settings.seed,
+        "model": settings.model.name,
+        "context": settings.model.context,
+        "data": settings.data.name,
+        "crop": settings.data.crop,
+        "lr": f"{peak_lr(settings.optimizer, images_per_step):.4g}",
+        "steps": kept.step,
+        "images_seen": kept.step * images_per_step,
+        "scored_on": "validation" if report is None else "report",
+        **{key: f"{value:.4f}" for key, value in found.items()},
+        "psnr_validation": f"{kept.validation['psnr']:.4f}",
+        "images_per_second": f"{statistics.median(speeds):.1f}",
+        "kept_mib": f"{_kept_mib(settings):.1f}",
+        "threads": settings.threads or "",
+        "date": f"{datetime.now():%Y-%m-%d}",
+        "commit": git.get("commit", "")[:10] + ("+" if git.get("dirty") else ""),
+    }
+
+
+def _kept_mib(settings: Settings) -> float:
+    """MiB that a forward pass of one training batch keeps for backward, in float32."""
+    model = build_unet(settings.model, settings.norm).train()
+    x = torch.rand(settings.batch_size, 3, settings.data.crop, settings.data.crop)
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept = storage_bytes(kept_tensors(lambda: model(x)))
+    return sum(size for address, size in kept.items() if address not in parameters) / 2**20
