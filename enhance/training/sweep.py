@@ -59,7 +59,7 @@ def run_job(settings: Settings, overrides: list[str]) -> None:
     failure = folder.with_name(f"{folder.name}{_FAILED}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(f"{folder}.lock", timeout=0):
+        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             if name in {row["run"] for row in read_rows(results)}:
                 print(f"done before: {name}")
                 return
@@ -105,7 +105,7 @@ def read_rows(file: Path) -> list[dict[str, str]]:
 def append_row(file: Path, row: dict[str, Any]) -> None:
     """Add a row; a key that the file has no column for makes one. The file is at every moment whole."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
+    with FileLock(file.with_name(f".{file.name}.lock")):
         rows: list[dict[str, Any]] = [*read_rows(file), row]
         columns = list(dict.fromkeys(key for each in rows for key in each))
         temporary = file.with_name(f"{file.name}.tmp")

@@ -45,3 +45,10 @@ def test_vectors_do_not_decay() -> None:
     optimizer.step()
     for old, new in zip(before, model.parameters(), strict=True):
         torch.testing.assert_close(new, old * 0.95 if new.dim() > 1 else old)
+
+
+@pytest.mark.parametrize(("scaling", "lr"), [("none", 0.1), ("sqrt", 0.2), ("linear", 0.4)])
+def test_the_rate_follows_the_batch(scaling: str, lr: float) -> None:
+    settings = OptimizerSettings(lr=0.1, lr_scaling=scaling)
+    assert build_optimizer(nn.Linear(2, 2), settings, images_per_step=32).param_groups[0]["lr"] == pytest.approx(lr)
+    assert build_optimizer(nn.Linear(2, 2), settings, images_per_step=8).param_groups[0]["lr"] == pytest.approx(0.1)

@@ -1,0 +1,93 @@
+"""`python train.py -m` as a user runs it: every combination, once; failures told; and the study's table from it."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ended
+
+TINY = ("model.width=8", "model.depth=2", "data.crop=32", "validation.recalibrate_images=3", "batch_size=2")
+EXPERIMENTS = ("small_batch",)
+
+
+@pytest.fixture
+def sweep(run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path) -> Callable[..., Ended]:
+    """Two steps a run on small pairs, half of them for the report."""
+    names = sorted(path.stem for path in (pairs_root / "our485" / "low").iterdir())
+    parts = ["training" if n > 4 else "validation" if n == 0 else "report" for n in range(len(names))]
+    split = "".join(f"{name},{part}\n" for name, part in zip(names, parts, strict=True))
+    (tmp_path / "split.csv").write_text(f"name,part\n{split}")
+
+    def run(*words: str) -> Ended:
+        places = (f"data.root={pairs_root}", f"data.split={tmp_path / 'split.csv'}", f"runs={tmp_path / 'runs'}")
+        length = ("schedule.steps=2", "schedule.epochs=null")
+        return run_script("train.py", "-m", *places, *length, *TINY, f"results={tmp_path / 'runs.csv'}", *words)
+
+    return run
+
+
+def rows(tmp_path: Path) -> list[dict[str, str]]:
+    with (tmp_path / "runs.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_runs_and_its_table_is_drawn(
+    sweep: Callable[..., Ended], run_script: Callable[..., Ended], tmp_path: Path, experiment: str
+) -> None:
+    ended = sweep(f"experiment={experiment}", "norm=bn,in", "batch_size=1,2", "seed=0")
+    assert ended.code == 0, ended.out + ended.err
+    found = rows(tmp_path)
+    assert [(row["norm"], row["batch_size"]) for row in found] == [("bn", "1"), ("in", "1"), ("bn", "2"), ("in", "2")]
+    assert all(row["scored_on"] == "report" and float(row["psnr"]) > 0 for row in found)
+    assert all((row["psnr_own"] != "") == (row["norm"] == "bn") for row in found)
+    assert {row["lr"] for row in found if row["batch_size"] == "2"} == {"0.0005"}  # 1e-3 * sqrt(2 / 8)
+
+    compared = run_script("scripts/compare_norms.py", tmp_path / "runs.csv", "--out", tmp_path / "out")
+    assert compared.code == 0, compared.err
+    assert "bn" in compared.out
+    assert f"{float(found[1]['psnr']):.2f}" in compared.out
+    for name in ("table.md", "table.csv", "psnr_against_batch.png", "split_of_the_loss.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+def test_finished_runs_are_skipped_and_stopped_ones_go_on(sweep: Callable[..., Ended], tmp_path: Path) -> None:
+    assert sweep("data=lol_v1", "seed=0,1").code == 0
+    first = rows(tmp_path)
+    again = sweep("data=lol_v1", "seed=0,1")
+    assert again.code == 0
+    assert again.out.count("done before") == 2
+    assert rows(tmp_path) == first
+    # A run that was stopped while it was scored has its folder and no row.
+    lines = (tmp_path / "runs.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "runs.csv").write_text("".join(lines[:2]))
+    # One that was stopped before its first checkpoint has a folder without any.
+    (stopped,) = (tmp_path / "runs" / "sweep").glob("[!.]*seed=1*")
+    shutil.rmtree(stopped / "checkpoints")
+    assert sweep("data=lol_v1", "seed=0,1").out.count("done before") == 1
+    assert [row["psnr"] for row in rows(tmp_path)] == [row["psnr"] for row in first]
+
+
+def test_a_failed_run_is_listed_and_the_others_go_on(sweep: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = sweep("data=lol_v1", "norm=gn", "norm.num_groups=3,4")
+    assert ended.code == 1
+    assert "failed: " in ended.out
+    assert "norm.num_groups=3 does not divide" in ended.out
+    assert [row["run"] for row in rows(tmp_path)] == [next(row["run"] for row in rows(tmp_path) if "=4" in row["run"])]
+    mended = sweep("data=lol_v1", "norm=gn", "norm.num_groups=4")
+    assert mended.code == 1  # the other one is still failed
+
+
+def test_processes_share_a_sweep(sweep: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = sweep("data=lol_v1", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "threads=1")
+    assert ended.code == 0, ended.out + ended.err
+    assert sorted(row["seed"] for row in rows(tmp_path)) == ["0", "1"]
+
+
+def test_what_is_no_run_is_told(run_script: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = run_script("scripts/compare_norms.py", tmp_path)
+    assert ended.code == 2
+    assert str(tmp_path) in ended.err
