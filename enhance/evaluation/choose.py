@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from enhance.data.loader import open_test, open_training
+from enhance.data.loader import open_report, open_test, open_training
 from enhance.data.pairs import PairSource
 from enhance.data.scenes import SAME_SCENE, perceptual_hash
 from enhance.errors import DataError
@@ -16,14 +16,14 @@ class Choice:
     """The pairs to score."""
 
     data: str  # name of the data set
-    split: str  # "test" or "validation"
+    split: str  # "report", "test" or "validation"
     source: PairSource
     training: PairSource | None  # the run's training pairs, where they were needed and are at hand
     warnings: list[str] = field(default_factory=list)
 
 
 def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool = False) -> Choice:
-    """The test part of `data` where it has one, else its validation part; of the run's own data where it is None.
+    """The report or test part of `data` where it has one, else its validation part; `data` None is the run's own.
 
     Training pairs are never scored in silence: a warning counts the pairs of `data` that show a scene of the run's
     training images, wherever and under whatever name they lie.
@@ -36,11 +36,12 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
     """
     if data is None:
         return _own(run, with_training or not run.validation.recalibrate)
-    test = open_test(data)
     if (data.name, data.root) == (run.data.name, run.data.root):  # the same held-out part, then
         data.validation_share = run.data.validation_share
+        data.split = data.split or run.data.split
+    split, test = _unseen(data)
     source = test if test is not None else open_training(data)[1]
-    choice = Choice(data.name, "validation" if test is None else "test", source, None)
+    choice = Choice(data.name, split, source, None)
     try:
         choice.training, _ = open_training(run.data)
     except DataError as error:
@@ -62,15 +63,23 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
 
 def _own(run: Settings, with_training: bool) -> Choice:
     try:
-        test = open_test(run.data)
+        split, test = _unseen(run.data)
         if test is not None and not with_training:
-            return Choice(run.data.name, "test", test, None)
+            return Choice(run.data.name, split, test, None)
         training, validation = open_training(run.data)
     except DataError as error:
         raise DataError(f"{error}\nthe run's own data; where it was moved, give data=... data.root=...") from error
     if test is not None:
-        return Choice(run.data.name, "test", test, training)
-    return Choice(run.data.name, "validation", validation, training)
+        return Choice(run.data.name, split, test, training)
+    return Choice(run.data.name, split, validation, training)
+
+
+def _unseen(data: DataSettings) -> tuple[str, PairSource | None]:
+    """The pairs that neither training nor the choice of a checkpoint saw, and what they are called."""
+    if (report := open_report(data)) is not None:
+        return "report", report
+    test = open_test(data)
+    return ("validation" if test is None else "test"), test
 
 
 def _count_shared(source: PairSource, training: PairSource) -> int:

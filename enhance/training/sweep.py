@@ -54,7 +54,7 @@ def run_job(settings: Settings, overrides: list[str]) -> None:
     """Train and score one run of a sweep, or skip it. A failure is written beside the run folder, and the sweep goes
     on. Several processes may work on one sweep: each run is taken by one of them."""
     name = job_name(overrides)
-    folder = Path(settings.runs) / settings.sweep / name.replace("/", "_")
+    folder = Path(settings.runs) / settings.sweep / _folder_name(name)
     results = results_file(settings.runs, settings.sweep, settings.results)
     failure = folder.with_name(f"{folder.name}{_FAILED}")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +76,11 @@ def run_job(settings: Settings, overrides: list[str]) -> None:
                 print(f"failed: {failure.read_text().strip().splitlines()[-1]}", flush=True)
     except Timeout:
         print(f"another process is at it: {name}")
+
+
+def _folder_name(name: str) -> str:
+    """Hydra takes no = and no comma in `checkpoint=FOLDER`, and no folder may hold a slash."""
+    return name.translate(str.maketrans("=,/", "-__"))
 
 
 class ReportFailures(Callback):

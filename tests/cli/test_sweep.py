@@ -81,6 +81,18 @@ def test_a_failed_run_is_listed_and_the_others_go_on(sweep: Callable[..., Ended]
     assert mended.code == 1  # the other one is still failed
 
 
+def test_evaluate_scores_the_report_part(
+    sweep: Callable[..., Ended], run_script: Callable[..., Ended], tmp_path: Path
+) -> None:
+    assert sweep("data=lol_v1").code == 0
+    (row,) = rows(tmp_path)
+    (run,) = (tmp_path / "runs" / "sweep").glob("[!.]*")
+    ended = run_script("evaluate.py", f"checkpoint={run / 'checkpoints' / 'last.pt'}")
+    assert ended.code == 0, ended.err
+    assert "report" in ended.out
+    assert f"{float(row['psnr']):.2f}" in ended.out
+
+
 def test_processes_share_a_sweep(sweep: Callable[..., Ended], tmp_path: Path) -> None:
     ended = sweep("data=lol_v1", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "threads=1")
     assert ended.code == 0, ended.out + ended.err
