@@ -65,7 +65,7 @@ def test_finished_runs_are_skipped_and_stopped_ones_go_on(sweep: Callable[..., E
     lines = (tmp_path / "runs.csv").read_text().splitlines(keepends=True)
     (tmp_path / "runs.csv").write_text("".join(lines[:2]))
     # One that was stopped before its first checkpoint has a folder without any.
-    (stopped,) = (tmp_path / "runs" / "sweep").glob("[!.]*seed=1*")
+    (stopped,) = (tmp_path / "runs" / "sweep").glob("[!.]*seed-1*")
     shutil.rmtree(stopped / "checkpoints")
     assert sweep("data=lol_v1", "seed=0,1").out.count("done before") == 1
     assert [row["psnr"] for row in rows(tmp_path)] == [row["psnr"] for row in first]
