@@ -36,6 +36,7 @@ class DataSettings:
         None  # pairs: CSV file, name and part (training, validation, report) of each; None: by the share
     )
     crop: int = 128  # side of a training crop, in pixels
+    training_images: int | None = None  # train on so many of the training images, spread over them; None: all
     validation_share: float = 0.1  # part of the training pairs held out, whole scenes at a time
     cache_gib: float = 4.0  # decoded images kept in memory, in GiB; the rest is decoded when needed
     workers: int = 0  # processes that prepare batches; 0 prepares them in the training process
@@ -77,6 +78,8 @@ class ModelSettings:
     unshuffle: int = 2  # pixel-unshuffle factor at the entry: 2 works at half resolution
     activation: str = "leaky_relu"  # relu, leaky_relu, elu, gelu, silu, sigmoid or tanh
     down: str = "max_pool"  # max_pool or strided
+    init: str = "kaiming"  # kaiming, xavier or torch: how the convolutions' first weights are drawn
+    init_scale: float = 1.0  # a factor on them
     context: bool = False  # add what the whole image tells, by its channel means, on each way down
 
 
@@ -156,6 +159,7 @@ class Settings:
         one_of("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
         one_of("model.activation", self.model.activation, ACTIVATIONS)
         one_of("model.down", self.model.down, ("max_pool", "strided"))
+        one_of("model.init", self.model.init, ("kaiming", "xavier", "torch"))
         one_of("optimizer.lr_scaling", self.optimizer.lr_scaling, ("none", "sqrt", "linear"))
         for key, value in _floats(self):
             if not math.isfinite(value):
@@ -220,6 +224,7 @@ _SMALLEST = {
     "accumulate": 1,
     "threads": 1,
     "data.crop": 16,
+    "data.training_images": 1,
     "data.cache_gib": 0,
     "data.workers": 0,
     "data.camera.white_balance_drift": 0,
@@ -229,6 +234,7 @@ _SMALLEST = {
     "model.width": 1,
     "model.depth": 1,
     "model.unshuffle": 1,
+    "model.init_scale": 0,
     "norm.eps": 0,
     "norm.momentum": 0,
     "norm.num_groups": 1,
@@ -258,7 +264,7 @@ _LARGEST = {
     "norm.d_ramp_end": 1,
     "norm.freeze_after": 1,
 }
-_POSITIVE = ("optimizer.lr", "schedule.epochs")  # with _SMALLEST 0
+_POSITIVE = ("optimizer.lr", "model.init_scale", "schedule.epochs")  # with _SMALLEST 0
 _SHARES = (
     "average_decay",
     "data.validation_share",

@@ -14,7 +14,7 @@ from enhance.data import demo
 from enhance.data.cache import Cache, OpenedImage, open_images
 from enhance.data.images import list_images, shortened
 from enhance.data.layouts import LAYOUTS, Pair, find_pairs
-from enhance.data.pairs import CameraPairs, PairSource, RealPairs
+from enhance.data.pairs import CameraPairs, PairSource, RealPairs, Spread
 from enhance.data.scenes import group_scenes, hold_out, perceptual_hash
 from enhance.data.split import read_split
 from enhance.errors import DataError
@@ -34,6 +34,15 @@ def open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
         DataError: anything that keeps the data from being trained on.
     """
     _check_places(data)
+    train, validation = _open_training(data)
+    if data.training_images is None:
+        return train, validation
+    if data.training_images > len(train):
+        raise DataError(f"data.training_images={data.training_images}: there are {len(train)}; lower it")
+    return Spread(train, data.training_images), validation
+
+
+def _open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
     if data.name == "demo":
         train = _in_memory(demo.training_photographs())
         validation = _in_memory(demo.validation_photographs())

@@ -75,6 +75,26 @@ class CameraPairs:
         return darken(normal, self._camera, rng), normal
 
 
+class Spread:
+    """`count` pairs of a source, evenly spread over it."""
+
+    def __init__(self, source: PairSource, count: int) -> None:
+        count = min(count, len(source))
+        self._indices = [number * len(source) // count for number in range(count)]
+        self.names = [source.names[index] for index in self._indices]
+        self.sizes = [source.sizes[index] for index in self._indices]
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor]:
+        return self._source.whole(self._indices[index])
+
+    def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return self._source.crop(self._indices[index], size, rng)
+
+
 def random_crop(images: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> list[np.ndarray]:
     """The same square of each image, mirrored or not and turned by a random number of quarter turns.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from enhance.data.images import to_tensor
-from enhance.data.pairs import PairSource
+from enhance.data.pairs import PairSource, Spread
 from enhance.evaluation.evaluate import mean_score, score
 from enhance.evaluation.statistics import BATCH, recalibrate_on_pairs
 from enhance.inference.fold import fold_batch_norms
@@ -75,26 +75,6 @@ def causes(
     found["psnr_middle"] = _psnr(used, Middles(report, crop), device)
     found["psnr_train"] = _psnr(used, Spread(train, len(report)), device)
     return found
-
-
-class Spread:
-    """`count` pairs of a source, evenly spread over it."""
-
-    def __init__(self, source: PairSource, count: int) -> None:
-        count = min(count, len(source))
-        self._indices = [number * len(source) // count for number in range(count)]
-        self.names = [source.names[index] for index in self._indices]
-        self.sizes = [source.sizes[index] for index in self._indices]
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def whole(self, index: int) -> tuple[Tensor, Tensor]:
-        return self._source.whole(self._indices[index])
-
-    def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        return self._source.crop(self._indices[index], size, rng)
 
 
 def _psnr(model: UNet, source: PairSource, device: torch.device) -> float:

@@ -1,6 +1,9 @@
 """The U-Net (Ronneberger et al. 2015) that enhances: low-light photograph in, normal-light photograph out."""
 
 import itertools
+import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +15,11 @@ from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.registry import NORMS, build_norm
 from enhance.settings import ModelSettings, NormSettings
 
+INITS: dict[str, Callable[..., Tensor]] = {
+    "kaiming": partial(nn.init.kaiming_normal_, a=0.2, nonlinearity="leaky_relu"),  # He et al. 2015
+    "xavier": nn.init.xavier_normal_,  # Glorot and Bengio 2010
+    "torch": partial(nn.init.kaiming_uniform_, a=math.sqrt(5)),  # what torch.nn.Conv2d draws by itself
+}
 SMALLEST_SIDE = 16  # pixels; reflection pads up to 32 and cannot be wider than the image
 
 
@@ -30,6 +38,7 @@ class UNet(nn.Module):
         activation: a name of `enhance.models.blocks.ACTIVATIONS`.
         down: "max_pool" or "strided" (a convolution of stride 2).
         context: add what the whole image tells on each way down and at the deepest level (`blocks.Context`).
+        init, init_scale: how the convolutions' first weights are drawn, a name of `INITS`, and a factor on them.
     """
 
     def __init__(
@@ -41,6 +50,8 @@ class UNet(nn.Module):
         activation: str = "leaky_relu",
         down: str = "max_pool",
         context: bool = False,
+        init: str = "kaiming",
+        init_scale: float = 1.0,
     ) -> None:
         super().__init__()
         # Drawn before any layer: a layer draws first weights of its own, and how many depends on the norm.
@@ -60,17 +71,19 @@ class UNet(nn.Module):
         self.shuffle = nn.PixelShuffle(unshuffle)
         # Last, so that the other convolutions start alike with it and without.
         self.contexts = nn.ModuleList(Context(each, activation) if context else nn.Identity() for each in channels)
-        self.initialize(seed)
+        self.initialize(seed, init, init_scale)
 
-    def initialize(self, seed: int) -> None:
-        """Draw the weights (He et al. 2015); the output convolution starts at zero, so that the U-Net starts as the
-        identity. Biases draw nothing: the same seed gives the same convolutions under every norm.
+    def initialize(self, seed: int, init: str, scale: float) -> None:
+        """Draw the weights; the output convolution starts at zero, so that the U-Net starts as the identity. Biases
+        draw nothing: the same seed gives the same convolutions under every norm.
 
         Drawn on the CPU, before the model moves, so that every device starts alike."""
         generator = torch.Generator().manual_seed(seed)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu", generator=generator)
+                INITS[init](module.weight, generator=generator)
+                with torch.no_grad():
+                    module.weight.mul_(scale)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.zeros_(self.output.weight)
@@ -118,6 +131,8 @@ def build_unet(model: ModelSettings, norm: NormSettings) -> UNet:
         activation=model.activation,
         down=model.down,
         context=model.context,
+        init=model.init,
+        init_scale=model.init_scale,
     )
 
 

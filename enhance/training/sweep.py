@@ -24,6 +24,7 @@ from enhance.errors import UserError
 from enhance.evaluation.causes import causes
 from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.unet import build_unet
+from enhance.norm.frozen import freeze
 from enhance.settings import Settings
 from enhance.training.schedule import peak_lr
 from enhance.training.tracking import git_state
@@ -141,6 +142,8 @@ def _row(settings: Settings, folder: Path) -> dict[str, Any]:
     device = choose_device(settings.device)
     model = checkpoint.load_model(kept, path, device)
     model.load_state_dict(kept.running_statistics, strict=False)
+    if kept.frozen:
+        freeze(model)
     train, validation = open_training(settings.data)
     report = open_report(settings.data)
     found = causes(

@@ -61,3 +61,18 @@ def test_mistakes_are_told(settings: Callable[..., DataSettings], text: str, tol
 def test_a_missing_file_is_told(lol_v1: Path) -> None:
     with pytest.raises(DataError, match=r"data\.split=nowhere\.csv"):
         open_training(DataSettings(name="lol_v1", root=str(lol_v1), split="nowhere.csv"))
+
+
+def test_training_on_few_of_the_images(settings: Callable[..., DataSettings]) -> None:
+    data = settings(written([*ROWS, ("12", "validation")]))
+    everything, validation = open_training(data)
+    data.training_images = 3
+    few, same = open_training(data)
+    assert same.names == validation.names
+    assert len(few) == 3
+    assert set(few.names) < set(everything.names)
+    index = everything.names.index(few.names[1])
+    assert all(bool((one == other).all()) for one, other in zip(few.whole(1), everything.whole(index), strict=True))
+    data.training_images = 9
+    with pytest.raises(DataError, match=r"data\.training_images=9: there are 8"):
+        open_training(data)

@@ -108,3 +108,20 @@ def test_context_reaches_across_the_whole_image(context: bool) -> None:
     bright_corner[..., :16, :16] = 1.0
     far = (..., slice(112, 128), slice(112, 128))
     assert torch.equal(model(dark)[far], model(bright_corner)[far]) != context
+
+
+@pytest.mark.parametrize(
+    ("init", "scale", "std"),
+    [
+        ("kaiming", 1.0, (2 / (1.04 * 9 * 32)) ** 0.5),  # gain^2 / fan_in of a LeakyReLU of slope 0.2
+        ("xavier", 1.0, (2 / (2 * 9 * 32)) ** 0.5),
+        ("torch", 1.0, (1 / (3 * 9 * 32)) ** 0.5),  # uniform within 1 / sqrt(fan_in)
+        ("kaiming", 0.1, 0.1 * (2 / (1.04 * 9 * 32)) ** 0.5),
+    ],
+)
+def test_first_weights_have_the_scale_that_is_asked_for(init: str, scale: float, std: float) -> None:
+    torch.manual_seed(0)
+    model = build_unet(ModelSettings(width=32, depth=1, init=init, init_scale=scale), NormSettings(name="none"))
+    weight = model.first[0][0].weight  # 32 to 32 channels, 3x3
+    assert weight.std().item() == pytest.approx(std, rel=0.05)
+    assert not model.output.weight.any()
