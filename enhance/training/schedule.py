@@ -37,7 +37,7 @@ def peak_lr(optimizer: OptimizerSettings, images_per_step: int) -> float:
     return optimizer.lr * (images_per_step / 8) ** power
 
 
-def build_optimizer(model: nn.Module, optimizer: OptimizerSettings, images_per_step: int) -> AdamW:
+def build_optimizer(model: nn.Module, optimizer: OptimizerSettings, images_per_step: int = 8) -> AdamW:
     """AdamW; vectors (norms and biases) do not decay."""
     parameters = list(model.parameters())
     groups = [
