@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from enhance import checkpoint
 from enhance.data.loader import open_report, open_training
 from enhance.device import choose_device
-from enhance.errors import UserError
+from enhance.errors import SettingsError, UserError
 from enhance.evaluation.causes import causes
 from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.unet import build_unet
@@ -54,6 +54,8 @@ def job_name(overrides: list[str]) -> str:
 def run_job(settings: Settings, overrides: list[str]) -> None:
     """Train and score one run of a sweep, or skip it. A failure is written beside the run folder, and the sweep goes
     on. Several processes may work on one sweep: each run is taken by one of them."""
+    if settings.resume is not None:
+        raise SettingsError("resume= and -m do not go together: the same command with -m goes on by itself")
     name = job_name(overrides)
     folder = Path(settings.runs) / settings.sweep / _folder_name(name)
     results = results_file(settings.runs, settings.sweep, settings.results)

@@ -120,6 +120,12 @@ def test_evaluate_scores_the_report_part(
     assert f"{float(row['psnr']):.2f}" in ended.out
 
 
+def test_resume_is_for_one_run(sweep: Callable[..., Ended]) -> None:
+    ended = sweep("data=lol_v1", "resume=somewhere")
+    assert ended.code == 2
+    assert "resume= and -m" in ended.err
+
+
 def test_processes_share_a_sweep(sweep: Callable[..., Ended], tmp_path: Path) -> None:
     ended = sweep("data=lol_v1", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "threads=1")
     assert ended.code == 0, ended.out + ended.err
