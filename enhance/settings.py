@@ -150,6 +150,11 @@ class Settings:
     results: str | None = None  # with -m: CSV file, one row per finished run; None is <runs>/<sweep>/runs.csv
     resume: str | None = None  # a run folder: go on with it, with its own settings
 
+    @property
+    def images_per_step(self) -> int:
+        """Crops that one optimizer step sees."""
+        return self.batch_size * self.accumulate
+
     def validate(self) -> None:
         """Check ranges and choices that need no data and no model.
 

@@ -66,9 +66,22 @@ def open_test(data: DataSettings) -> PairSource | None:
     pairs = find_pairs(data, "test")
     if pairs is None:
         return None
-    images = _open_both(pairs, Cache(data.cache_gib))
-    _check_sides([normal for _, normal in images])
-    return _real(pairs, images)
+    return _open_to_score(pairs, Cache(data.cache_gib))
+
+
+def open_report(data: DataSettings) -> PairSource | None:
+    """The pairs that nothing was trained or chosen on, where `data.split` names some; else None.
+
+    Raises:
+        DataError: as `open_training`.
+    """
+    if data.split is None:
+        return None
+    pairs = find_pairs(data, "train")
+    assert pairs is not None  # only the test split may be missing
+    part_of = read_split(Path(data.split), [pair.name for pair in pairs])
+    report = [pair for pair in pairs if part_of[pair.name] == "report"]
+    return _open_to_score(report, Cache(data.cache_gib)) if report else None
 
 
 def _check_places(data: DataSettings) -> None:
@@ -118,8 +131,10 @@ def _open_pairs(data: DataSettings) -> tuple[RealPairs, RealPairs]:
     pairs = find_pairs(data, "train")
     assert pairs is not None  # only the test split may be missing
     if data.split is not None:
-        given = read_split(Path(data.split), [pair.name for pair in pairs])
-        return _open_part(pairs, data, given, "training"), _open_part(pairs, data, given, "validation")
+        part_of, cache = read_split(Path(data.split), [pair.name for pair in pairs]), Cache(data.cache_gib)
+        to_train = [pair for pair in pairs if part_of[pair.name] == "training"]
+        to_choose = [pair for pair in pairs if part_of[pair.name] == "validation"]
+        return _real(to_train, _open_both(to_train, cache)), _open_to_score(to_choose, cache)
     images = _open_both(pairs, Cache(data.cache_gib))
     scenes = group_scenes([normal.hash for _, normal in images])
     train, held = hold_out([pair.name for pair in pairs], scenes, data.validation_share)
@@ -128,26 +143,10 @@ def _open_pairs(data: DataSettings) -> tuple[RealPairs, RealPairs]:
     return _real(*parts[0]), _real(*parts[1])
 
 
-def open_report(data: DataSettings) -> PairSource | None:
-    """The pairs that nothing was trained or chosen on, where `data.split` names some; else None.
-
-    Raises:
-        DataError: as `open_training`.
-    """
-    if data.split is None:
-        return None
-    pairs = find_pairs(data, "train")
-    assert pairs is not None
-    parts = read_split(Path(data.split), [pair.name for pair in pairs])
-    return _open_part(pairs, data, parts, "report") if "report" in parts.values() else None
-
-
-def _open_part(pairs: list[Pair], data: DataSettings, parts: dict[str, str], part: str) -> RealPairs:
-    chosen = [pair for pair in pairs if parts[pair.name] == part]
-    images = _open_both(chosen, Cache(data.cache_gib))
-    if part != "training":
-        _check_sides([normal for _, normal in images])
-    return _real(chosen, images)
+def _open_to_score(pairs: list[Pair], cache: Cache) -> RealPairs:
+    images = _open_both(pairs, cache)
+    _check_sides([normal for _, normal in images])
+    return _real(pairs, images)
 
 
 def _open_both(pairs: list[Pair], cache: Cache) -> list[tuple[OpenedImage, OpenedImage]]:

@@ -76,7 +76,7 @@ class CameraPairs:
 
 
 class Spread:
-    """`count` pairs of a source, evenly spread over it."""
+    """`count` pairs of a source, evenly spread over it; all of them where it has no more."""
 
     def __init__(self, source: PairSource, count: int) -> None:
         count = min(count, len(source))

@@ -12,7 +12,7 @@ from torch import Tensor
 from enhance.data.images import to_tensor
 from enhance.data.pairs import PairSource, Spread
 from enhance.evaluation.evaluate import mean_score, score
-from enhance.evaluation.statistics import BATCH, recalibrate_on_pairs
+from enhance.evaluation.statistics import batches, recalibrate_on_pairs
 from enhance.inference.fold import fold_batch_norms
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate
@@ -61,7 +61,7 @@ def causes(
     if batch_norms(model):
         found["psnr_running"] = _psnr(model, report, device)
         on_crops = copy.deepcopy(model)
-        recalibrate(on_crops, (batch.to(device) for batch in _crops(train, crop, count)))
+        recalibrate(on_crops, (batch.to(device) for batch in batches(_crops(train, crop, count))))
         found["psnr_crops"] = _psnr(on_crops, report, device)
         with own_statistics(used):
             found["psnr_own"] = _psnr(used, report, device)
@@ -82,10 +82,8 @@ def _psnr(model: UNet, source: PairSource, device: torch.device) -> float:
 
 
 def _crops(train: PairSource, crop: int, count: int) -> Iterator[Tensor]:
-    """Batches of `count` dark training crops, always the same."""
+    """`count` dark training crops (3, crop, crop), always the same."""
     spread = Spread(train, count)
-    rngs = (np.random.default_rng(index) for index in range(len(spread)))
-    low = (spread.crop(index, crop, rng)[0] for index, rng in enumerate(rngs))
-    crops = [to_tensor(np.ascontiguousarray(image)) for image in low]
-    for start in range(0, len(crops), BATCH):
-        yield torch.stack(crops[start : start + BATCH])
+    for index in range(len(spread)):
+        low, _ = spread.crop(index, crop, np.random.default_rng(index))
+        yield to_tensor(np.ascontiguousarray(low))

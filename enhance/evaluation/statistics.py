@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from enhance.checkpoint import Checkpoint
-from enhance.data.pairs import PairSource
+from enhance.data.pairs import PairSource, Spread
 from enhance.evaluation.evaluate import ImageScore, score
 from enhance.evaluation.report import StatisticsScore
 from enhance.models.unet import UNet
@@ -98,9 +98,9 @@ def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, dev
     Returns:
         Number of images seen: at most `count`.
     """
-    count = min(count, len(training))
-    images = (_within_area(training.whole(index * len(training) // count)[0]) for index in range(count))
-    return recalibrate(model, (batch.to(device) for batch in _batches(images)))
+    spread = Spread(training, count)
+    images = (_within_area(spread.whole(index)[0]) for index in range(len(spread)))
+    return recalibrate(model, (batch.to(device) for batch in batches(images)))
 
 
 BATCH = 8  # images; 32 give the same score
@@ -119,7 +119,7 @@ def _trimmed(image: Tensor, height: int, width: int) -> Tensor:
     return image[:, top : top + height, left : left + width]
 
 
-def _batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
+def batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
     """Batches of images of one size; those that are left over are trimmed to the smallest of their batch."""
     waiting: dict[torch.Size, list[Tensor]] = {}
     for image in images:

@@ -103,17 +103,18 @@ def _standardize(
 
 def _gradient(
     axes: Axes, source: Tensor, values: Tensor, grad: Tensor, mean: Tensor, rstd: Tensor, gamma: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """values = the gradient of source, all (N, G, K, L) or vectors; returns those of weight and bias, (C,)."""
+) -> tuple[Tensor, ...]:
+    """values = the gradient of source, all (N, G, K, L) or vectors; returns those of weight and bias, (C,), if any."""
     subtract(source, mean, values)
     if 3 in axes:  # weight and rstd are equal at all positions, and weigh sums instead of values
         grad_sum, product_sum = sum_over(grad, (3,)), sum_products(grad, values, (3,))
     else:
         grad_sum, product_sum = grad, grad * values
     product_sum *= rstd
-    grad_weight, grad_bias = sum_over(product_sum, (0, 3)).flatten(), sum_over(grad_sum, (0, 3)).flatten()
     scale = rstd
+    grads: tuple[Tensor, ...] = ()
     if gamma is not None:
+        grads = (sum_over(product_sum, (0, 3)).flatten(), sum_over(grad_sum, (0, 3)).flatten())
         product_sum *= gamma
         grad_sum = grad_sum * gamma  # not in place: it may be the gradient that was passed in
         if 3 in axes:
@@ -124,7 +125,7 @@ def _gradient(
     slope = sum_over(product_sum, axes) * (rstd.square() * minus_share)
     shift = sum_over(grad_sum, axes) * (rstd * minus_share)
     combine_(values, slope, shift, grad, scale)
-    return grad_weight, grad_bias
+    return grads
 
 
 def normalize(

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from enhance import checkpoint
 from enhance.data.loader import open_report, open_training
+from enhance.data.pairs import PairSource
 from enhance.device import choose_device
 from enhance.errors import SettingsError, UserError
 from enhance.evaluation.causes import causes
@@ -69,16 +70,21 @@ def run_job(settings: Settings, overrides: list[str]) -> None:
             print(f"run {name}", flush=True)
             failure.unlink(missing_ok=True)
             try:
-                _train(settings, folder)
-                append_row(results, {"run": name} | _row(settings, folder))
+                train, validation = _train(settings, folder)
+                append_row(results, {"run": name} | _row(settings, folder, train, validation))
             except UserError as error:
                 failure.write_text(f"{error}\n")
             except Exception:
                 failure.write_text(traceback.format_exc())
             if failure.exists():
-                print(f"failed: {failure.read_text().strip().splitlines()[-1]}", flush=True)
+                print(f"failed: {_last_line(failure)}", flush=True)
     except Timeout:
         print(f"another process is at it: {name}")
+
+
+def _last_line(failure: Path) -> str:
+    """Of a traceback, the error itself."""
+    return failure.read_text().strip().splitlines()[-1]
 
 
 def _folder_name(name: str) -> str:
@@ -92,7 +98,7 @@ class ReportFailures(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         failures = sorted((Path(config.runs) / config.sweep).glob(f"*{_FAILED}"))
         for file in failures:
-            print(f"failed: {file.name.removesuffix(_FAILED)}: {file.read_text().strip().splitlines()[-1]} ({file})")
+            print(f"failed: {file.name.removesuffix(_FAILED)}: {_last_line(file)} ({file})")
         print(f"results: {results_file(config.runs, config.sweep, config.results)}")
         if failures:
             raise SystemExit(1)
@@ -124,20 +130,23 @@ def append_row(file: Path, row: dict[str, Any]) -> None:
         os.replace(temporary, file)
 
 
-def _train(settings: Settings, folder: Path) -> None:
+def _train(settings: Settings, folder: Path) -> tuple[PairSource, PairSource]:
+    """Train to the end; the training and validation pairs."""
     last = folder / "checkpoints" / "last.pt"
     if last.exists() and (folder / "validation" / "report.json").is_file():
-        return  # trained to the end, and stopped before its row was written
+        return open_training(settings.data)  # trained to the end, and stopped before its row was written
     if last.exists():
         kept = checkpoint.load(last)
-        Trainer(kept.settings, (folder, kept)).fit()
-        return
-    if folder.exists():  # stopped before its first checkpoint
-        shutil.rmtree(folder)
-    Trainer(settings, folder=folder).fit()
+        trainer = Trainer(kept.settings, (folder, kept))
+    else:
+        if folder.exists():  # stopped before its first checkpoint
+            shutil.rmtree(folder)
+        trainer = Trainer(settings, folder=folder)
+    trainer.fit()
+    return trainer.train, trainer.validation
 
 
-def _row(settings: Settings, folder: Path) -> dict[str, Any]:
+def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSource) -> dict[str, Any]:
     """What one run was, and what it found."""
     path = folder / "checkpoints" / "last.pt"
     kept = checkpoint.load(path)
@@ -146,12 +155,10 @@ def _row(settings: Settings, folder: Path) -> dict[str, Any]:
     model.load_state_dict(kept.running_statistics, strict=False)
     if kept.frozen:
         freeze(model)
-    train, validation = open_training(settings.data)
     report = open_report(settings.data)
     found = causes(
         model, train, report or validation, settings.data.crop, settings.validation.recalibrate_images, device
     )
-    images_per_step = settings.batch_size * settings.accumulate
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     speeds = [line["system/images_per_second"] for line in metrics if "system/images_per_second" in line]
     git = git_state() or {}
@@ -163,9 +170,9 @@ def _row(settings: Settings, folder: Path) -> dict[str, Any]:
         "context": settings.model.context,
         "data": settings.data.name,
         "crop": settings.data.crop,
-        "lr": f"{peak_lr(settings.optimizer, images_per_step):.4g}",
+        "lr": f"{peak_lr(settings.optimizer, settings.images_per_step):.4g}",
         "steps": kept.step,
-        "images_seen": kept.step * images_per_step,
+        "images_seen": kept.step * settings.images_per_step,
         "scored_on": "validation" if report is None else "report",
         **{key: f"{value:.4f}" for key, value in found.items()},
         "psnr_validation": f"{kept.validation['psnr']:.4f}",
@@ -181,6 +188,6 @@ def _kept_mib(settings: Settings) -> float:
     """MiB that a forward pass of one training batch keeps for backward, in float32."""
     model = build_unet(settings.model, settings.norm).train()
     x = torch.rand(settings.batch_size, 3, settings.data.crop, settings.data.crop)
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    parameters = storage_bytes(list(model.parameters()))
     kept = storage_bytes(kept_tensors(lambda: model(x)))
     return sum(size for address, size in kept.items() if address not in parameters) / 2**20

@@ -127,7 +127,7 @@ class Tracker:
         """Fill TensorBoard's HPARAMS page, in this run (`add_hparams` would open another one)."""
         values = {
             "norm": settings.norm.name,
-            "batch_size": settings.batch_size * settings.accumulate,
+            "batch_size": settings.images_per_step,
             "lr": settings.optimizer.lr,
             "model": settings.model.name,
             "data": settings.data.name,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from enhance.checkpoint import Checkpoint, save
 from enhance.data.loader import open_training, training_batches
+from enhance.data.pairs import Spread
 from enhance.device import choose_device, memory_told, set_up_torch
 from enhance.errors import DataError, SettingsError, UserError
 from enhance.models.unet import build_unet, count_gflops, count_parameters
@@ -59,13 +60,13 @@ class Trainer:
         check_model(settings)
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
-        self.steps = total_steps(settings.schedule, len(self.train), settings.batch_size * settings.accumulate)
+        self.steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
         torch.manual_seed(settings.seed)
         self.memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.model = build_unet(settings.model, settings.norm).to(self.device).to(memory_format=self.memory_format)
         self.average = WeightAverage(self.model, settings.average_decay)
         self.freeze_step = freeze_step(settings, self.model, self.steps)
-        self.optimizer = build_optimizer(self.model, settings.optimizer, settings.batch_size * settings.accumulate)
+        self.optimizer = build_optimizer(self.model, settings.optimizer, settings.images_per_step)
         self.schedule = learning_rate(self.optimizer, settings.schedule, self.steps)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.eager_loss = training_loss(self.model, Objective(settings.objective), self.device, self.dtype)
@@ -194,12 +195,11 @@ class Trainer:
 
     @torch.inference_mode()
     def _write_strips(self) -> None:
-        count = min(self.settings.validation.strips, len(self.validation))
-        for index in (number * len(self.validation) // count for number in range(count)):  # neighbours share a scene
-            low, normal = self.validation.whole(index)
+        spread = Spread(self.validation, self.settings.validation.strips)  # neighbours share a scene
+        for index, name in enumerate(spread.names):
+            low, normal = spread.whole(index)
             output = self.average.model(low[None].to(self.device))[0]
-            name = f"input output target/{self.validation.names[index]}"
-            self.tracker.strip(self.step, name, [low, output, normal])
+            self.tracker.strip(self.step, f"input output target/{name}", [low, output, normal])
 
     def _save(self, name: str, validation: dict[str, float]) -> None:
         trainer: dict[str, Any] | None = None
@@ -282,7 +282,7 @@ class Trainer:
         )
         print(
             f"data={settings.data.name}: {len(self.train)} training and {len(self.validation)} validation images; "
-            f"{self.steps} steps of {settings.batch_size * settings.accumulate} crops of {settings.data.crop} px"
+            f"{self.steps} steps of {settings.images_per_step} crops of {settings.data.crop} px"
         )
         if settings.compile:
             print("compile=true: the first step takes a minute or so")

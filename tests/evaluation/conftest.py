@@ -14,7 +14,7 @@ class Pairs:
     """A `PairSource` of random pictures of different sizes."""
 
     def __init__(self, names: list[str], sizes: list[tuple[int, int]]) -> None:
-        self.names = names
+        self.names, self.sizes = names, sizes
         self.pairs: list[tuple[Tensor, Tensor]] = []
         for seed, size in enumerate(sizes):
             generator = torch.Generator().manual_seed(seed)
