@@ -1,12 +1,13 @@
-"""Compare norms: a table (Markdown and CSV) and figures of PSNR against batch size, from the results file of a sweep,
-from run folders, or from folders of them. Intervals are over seeds."""
+"""Compare norms: tables (Markdown and CSV) and figures of PSNR against batch size, or another setting that was swept,
+from the results file of a sweep, from run folders, or from folders of them. Intervals are over seeds."""
 
 import argparse
 from pathlib import Path
 
 from enhance.errors import told_to_the_user
+from enhance.studies.comparison import markdown, table, with_running
+from enhance.studies.report import write
 from enhance.studies.runs import read_runs
-from enhance.studies.small_batch import markdown, table, write
 
 
 def main() -> None:
@@ -14,11 +15,14 @@ def main() -> None:
     parser.add_argument(
         "runs", type=Path, nargs="+", metavar="RUNS", help="a runs.csv, a run folder, or a folder of them"
     )
-    parser.add_argument("--out", type=Path, default=Path("comparison"), help="folder for table and figures")
+    parser.add_argument("--against", default="batch_size", metavar="KEY", help="setting of columns and x axis")
+    parser.add_argument("--reference", default="bn", metavar="NORM", help="norm that the others' differences are from")
+    parser.add_argument("--out", type=Path, default=Path("comparison"), help="folder for tables and figures")
     args = parser.parse_args()
     runs = read_runs(args.runs)
-    print(markdown(table(runs, "psnr")))
-    for file in write(runs, args.out):
+    files = write(runs, args.against, args.reference, args.out)
+    print(markdown(table(with_running(runs, args.against), args.against)))
+    for file in files:
         print(f"written: {file}")
 
 

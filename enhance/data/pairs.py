@@ -13,17 +13,22 @@ from enhance.data.images import to_tensor
 from enhance.settings import CameraSettings
 
 
-class PairSource(Protocol):
-    """A set of pairs, for training on crops and for scoring whole images."""
+class WholePairs(Protocol):
+    """A set of pairs, for scoring whole images."""
 
     names: list[str]
-    sizes: list[tuple[int, int]]  # height and width in pixels
-
-    def __len__(self) -> int: ...
 
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
         """Low and normal, float32 (3, H, W) in [0, 1]; the same at every call."""
         ...
+
+
+class PairSource(WholePairs, Protocol):
+    """A set of pairs, for training on crops as well."""
+
+    sizes: list[tuple[int, int]]  # height and width in pixels
+
+    def __len__(self) -> int: ...
 
     def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Low and normal, uint8 (size, size, 3): cropped, mirrored and turned at random, both in the same way."""

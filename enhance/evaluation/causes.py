@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from enhance.data.images import to_tensor
-from enhance.data.pairs import PairSource, Spread
+from enhance.data.pairs import PairSource, Spread, WholePairs
 from enhance.evaluation.evaluate import mean_score, score
 from enhance.evaluation.statistics import batches, recalibrate_on_pairs
 from enhance.inference.fold import fold_batch_norms
@@ -22,20 +22,14 @@ class Middles:
     """The middle square of each pair of a source, as large as a training crop."""
 
     def __init__(self, source: PairSource, side: int) -> None:
-        self.names, self.sizes = source.names, [(side, side)] * len(source)
+        self.names = source.names
         self._source, self._side = source, side
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
         low, normal = self._source.whole(index)
         top, left = (low.shape[1] - self._side) // 2, (low.shape[2] - self._side) // 2
         window = (slice(None), slice(top, top + self._side), slice(left, left + self._side))
         return low[window], normal[window]
-
-    def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        raise NotImplementedError("for scoring only")
 
 
 def causes(
@@ -77,7 +71,7 @@ def causes(
     return found
 
 
-def _psnr(model: UNet, source: PairSource, device: torch.device) -> float:
+def _psnr(model: UNet, source: WholePairs, device: torch.device) -> float:
     return mean_score(score(model, source, device))["psnr"]
 
 

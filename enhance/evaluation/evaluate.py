@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from enhance.data.pairs import PairSource
+from enhance.data.pairs import WholePairs
 from enhance.device import memory_told
 from enhance.errors import DataError
 from enhance.evaluation.metrics import match_mean, psnr, ssim
@@ -33,7 +33,7 @@ SCORES = tuple(field.name for field in dataclasses.fields(ImageScore) if field.n
 
 
 @torch.inference_mode()
-def score(model: nn.Module, source: PairSource, device: torch.device) -> list[ImageScore]:
+def score(model: nn.Module, source: WholePairs, device: torch.device) -> list[ImageScore]:
     """Score a model in evaluation mode on each whole pair of `source` alone, in the source's order.
 
     Raises:

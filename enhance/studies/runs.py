@@ -1,44 +1,49 @@
 """Finished runs as the studies read them: rows of a sweep's results file, or run folders."""
 
-import csv
 import json
-import math
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import yaml
-from scipy.stats import t
 
 from enhance.errors import DataError
+from enhance.results import SCORES_FILE, read_rows
 
-_AXES = ("norm", "batch_size", "seed")
+_SCORES = ("psnr", "ssim", "inference_ms", "kept_mib", "images_per_second")  # first words of the columns read
+_ALWAYS = ("norm", "batch_size", "seed")
+_NOT_SETTINGS = {  # of config.yaml: what makes no other result, and what follows from the norm
+    "norm.name",
+    "norm.eps",
+    "norm.momentum",
+    "accumulate",
+    "name",
+    "runs",
+    "threads",
+    "device",
+    "sweep",
+    "results",
+    "resume",
+}
 
 
 @dataclass(frozen=True)
 class Run:
     """One finished run."""
 
-    norm: str
-    batch_size: int  # images per optimizer step
-    seed: int
-    setting: str  # what else differs between the runs; those that differ here are not averaged
-    scores: dict[str, float]  # such as psnr in dB; the columns of docs/study.md
+    settings: dict[str, str]  # norm, batch_size (images per optimizer step), seed, and what else differs between runs
+    scores: dict[str, float]  # such as psnr in dB: the columns of docs/study.md
+    curve: list[tuple[int, float]]  # images seen, and validation PSNR in dB; of run folders alone
 
+    @property
+    def norm(self) -> str:
+        return self.settings["norm"]
 
-@dataclass(frozen=True)
-class Mean:
-    """Mean over seeds."""
-
-    value: float
-    half_width: float  # of the 95 % interval by Student's t; nan with one seed
-    seeds: int
-
-    def __str__(self) -> str:
-        interval = "" if math.isnan(self.half_width) else f" ± {self.half_width:.2f}"
-        return f"{self.value:.2f}{interval}"
+    @property
+    def seed(self) -> str:
+        return self.settings["seed"]
 
 
 def read_runs(paths: Iterable[Path]) -> list[Run]:
@@ -48,63 +53,65 @@ def read_runs(paths: Iterable[Path]) -> list[Run]:
         DataError: a path that is none of these, or holds no finished run.
     """
     runs: list[Run] = []
-    folders: list[Path] = []
     for path in paths:
-        if path.suffix == ".csv":
-            found: list[Any] = _from_csv(path)
-            runs += found
-        else:
-            reports = sorted(path.glob("*/validation/report.json"))
-            found = [path] if (path / "config.yaml").is_file() else [report.parents[1] for report in reports]
-            folders += found
+        found = _from_csv(path) if path.suffix == ".csv" else [_from_folder(folder) for folder in _folders(path)]
         if not found:
             raise DataError(f"{path}: no finished run here; give a sweep's runs.csv, run folders, or a folder of them")
-    return runs + _from_folders(folders)
+        runs += found
+    keys = {key for run in runs for key in run.settings}
+    # A setting that a run lacks is an option of another norm, or of a newer version.
+    shared = {key for key in keys if len({run.settings[key] for run in runs if key in run.settings}) == 1}
+    if any(path.suffix == ".csv" for path in paths):  # which names a setting only where it was swept
+        shared = {key for key in shared if all(key in run.settings for run in runs)}
+    return [Run(_without(run.settings, shared - set(_ALWAYS)), run.scores, run.curve) for run in runs]
 
 
-def mean_of(values: list[float]) -> Mean:
-    """Raises `statistics.StatisticsError` without values."""
-    count = len(values)
-    half_width = t.ppf(0.975, count - 1) * stdev(values) / math.sqrt(count) if count > 1 else math.nan
-    return Mean(fmean(values), float(half_width), count)
+def _without(settings: dict[str, str], keys: set[str]) -> dict[str, str]:
+    return {key: value for key, value in settings.items() if key not in keys}
 
 
 def _from_csv(path: Path) -> list[Run]:
     try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        words = [[word for word in row["run"].split(",") if word.partition("=")[0] not in _AXES] for row in rows]
-        shared = set.intersection(*map(set, words)) if words else set()
-        settings = [" ".join(word for word in each if word not in shared) for each in words]
-        return [_from_row(*both) for both in zip(rows, settings, strict=True)]
+        path.open().close()
+        return [_from_row(row, []) for row in read_rows(path)]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give a sweep's runs.csv") from error
     except (KeyError, ValueError) as error:
         raise DataError(f"{path}: not a results file of a sweep ({error})") from error
 
 
-def _from_row(row: dict[str, str], setting: str) -> Run:
+def _from_row(row: dict[str, str], curve: list[tuple[int, float]]) -> Run:
+    swept = dict(word.split("=", 1) for word in row["run"].split(","))
     scores = {key: float(value) for key, value in row.items() if value and key.startswith(_SCORES)}
-    return Run(row["norm"], int(row["batch_size"]), int(row["seed"]), setting, scores)
+    return Run(swept | {key: row[key] for key in _ALWAYS}, scores, curve)
 
 
-_SCORES = ("psnr", "ssim", "inference_ms", "kept_mib", "images_per_second")
+def _folders(path: Path) -> list[Path]:
+    if (path / "config.yaml").is_file():
+        return [path]
+    return [report.parents[1] for report in sorted(path.glob("*/validation/report.json"))]
 
 
-def _from_folders(folders: list[Path]) -> list[Run]:
-    settings = [_flat(yaml.safe_load((folder / "config.yaml").read_text())) for folder in folders]
-    keys = sorted({key for each in settings for key in each if key not in _NOT_SETTINGS})
-    # A value of None is an option that a norm lacks, or a setting that an older version had not.
-    differing = [key for key in keys if len({str(each[key]) for each in settings if each.get(key) is not None}) > 1]
-    return [_from_folder(*both, differing) for both in zip(folders, settings, strict=True)]
-
-
-_NOT_SETTINGS = {"norm.name", "batch_size", "accumulate", "seed", "name", "runs", "threads", "device", "sweep"} | {
-    "norm.eps",  # and momentum: each norm has its own
-    "norm.momentum",
-    "results",
-    "resume",
-}
+def _from_folder(folder: Path) -> Run:
+    report = folder / "validation" / "report.json"
+    if not report.is_file():
+        raise DataError(f"{folder}: this run is not finished; go on with it: python train.py resume={folder}")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    batch_size = config["batch_size"] * config["accumulate"]
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    curve = [(line["step"] * batch_size, line["validation/psnr"]) for line in metrics if "validation/psnr" in line]
+    if (folder / SCORES_FILE).is_file():  # of a sweep
+        row = {key: str(value) for key, value in json.loads((folder / SCORES_FILE).read_text()).items()}
+        return _from_row(row, curve)
+    mean = json.loads(report.read_text())["mean"]
+    scores = {key: mean[key] for key in ("psnr", "ssim", "psnr_gt_mean")}
+    speeds = [line["system/images_per_second"] for line in metrics if "system/images_per_second" in line]
+    if speeds:
+        scores["images_per_second"] = statistics.median(speeds)
+    settings = {
+        key: str(value) for key, value in _flat(config).items() if key not in _NOT_SETTINGS and value is not None
+    }
+    return Run(settings | {"norm": config["norm"]["name"], "batch_size": str(batch_size)}, scores, curve)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -112,14 +119,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
-
-
-def _from_folder(folder: Path, settings: dict[str, Any], differing: list[str]) -> Run:
-    report = folder / "validation" / "report.json"
-    if not report.is_file():
-        raise DataError(f"{folder}: this run is not finished; go on with it: python train.py resume={folder}")
-    mean = json.loads(report.read_text())["mean"]
-    scores = {key: mean[key] for key in ("psnr", "ssim", "psnr_gt_mean")}
-    setting = " ".join(f"{key}={settings[key]}" for key in differing if settings.get(key) is not None)
-    batch_size = settings["batch_size"] * settings["accumulate"]
-    return Run(settings["norm.name"], batch_size, settings["seed"], setting, scores)

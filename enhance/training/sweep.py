@@ -2,9 +2,7 @@
 of one CSV file when it is done. The same command again skips those, resumes what was stopped, and tries again what
 failed."""
 
-import csv
 import json
-import os
 import shutil
 import statistics
 import traceback
@@ -26,6 +24,7 @@ from enhance.evaluation.causes import causes
 from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
+from enhance.results import SCORES_FILE, append_row, read_rows
 from enhance.settings import Settings
 from enhance.training.schedule import peak_lr
 from enhance.training.tracking import git_state
@@ -71,7 +70,9 @@ def run_job(settings: Settings, overrides: list[str]) -> None:
             failure.unlink(missing_ok=True)
             try:
                 train, validation = _train(settings, folder)
-                append_row(results, {"run": name} | _row(settings, folder, train, validation))
+                row = {"run": name} | _row(settings, folder, train, validation)
+                (folder / SCORES_FILE).write_text(json.dumps(row, indent=2) + "\n")
+                append_row(results, row)
             except UserError as error:
                 failure.write_text(f"{error}\n")
             except Exception:
@@ -106,28 +107,6 @@ class ReportFailures(Callback):
 
 def results_file(runs: str, sweep: str, results: str | None) -> Path:
     return Path(results) if results is not None else Path(runs) / sweep / "runs.csv"
-
-
-def read_rows(file: Path) -> list[dict[str, str]]:
-    """The rows of a results file; none where there is no file."""
-    if not file.is_file():
-        return []
-    with file.open(newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
-def append_row(file: Path, row: dict[str, Any]) -> None:
-    """Add a row; a key that the file has no column for makes one. The file is at every moment whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_name(f".{file.name}.lock")):
-        rows: list[dict[str, Any]] = [*read_rows(file), row]
-        columns = list(dict.fromkeys(key for each in rows for key in each))
-        temporary = file.with_name(f"{file.name}.tmp")
-        with temporary.open("w", newline="") as lines:
-            writer = csv.DictWriter(lines, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        os.replace(temporary, file)
 
 
 def _train(settings: Settings, folder: Path) -> tuple[PairSource, PairSource]:

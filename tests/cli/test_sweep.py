@@ -12,6 +12,7 @@ from tests.cli.conftest import ROOT, Ended
 TINY = ("model.width=8", "model.depth=2", "data.crop=32", "validation.recalibrate_images=3")
 EXPERIMENTS = {  # what of each is swept here; the length and the size are TINY
     "small_batch": ("norm=bn,in", "batch_size=1,2"),
+    "same_learning_rate": ("norm=bn", "batch_size=1,2"),
     "frozen_statistics": ("norm.freeze_after=0.5,1",),
     "learning_rate": ("norm=none", "optimizer.lr=1e-4,1e-1"),
     "saturation": ("norm=gn", "model.activation=tanh,sigmoid"),
@@ -77,8 +78,33 @@ def test_the_table_of_the_study_is_drawn(
     compared = run_script("scripts/compare_norms.py", tmp_path / "runs.csv", "--out", tmp_path / "out")
     assert compared.code == 0, compared.err
     assert f"{float(found[1]['psnr']):.2f}" in compared.out
-    for name in ("table.md", "table.csv", "psnr_against_batch.png", "split_of_the_loss.png"):
-        assert (tmp_path / "out" / name).stat().st_size > 0
+    from_folders = run_script(
+        "scripts/compare_norms.py", tmp_path / "runs" / "small_batch", "--out", tmp_path / "again"
+    )
+    assert from_folders.code == 0, from_folders.err
+    for name in ("table.md", "table.csv"):
+        assert (tmp_path / "again" / name).read_text() == (tmp_path / "out" / name).read_text()
+    figures = {
+        "psnr_against_batch_size.png",
+        "split_of_the_loss.png",
+        "training_and_new_images.png",
+        "psnr_against_memory.png",
+        "psnr_against_time.png",
+    }
+    for folder in ("out", "again"):
+        assert {file.name for file in (tmp_path / folder).glob("*.png")} == figures
+
+
+def test_ordinary_runs_are_compared(run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path) -> None:
+    places = ("data=lol_v1", f"data.root={pairs_root}", f"runs={tmp_path / 'runs'}")
+    for width in (8, 16):
+        words = ("schedule.steps=2", "validation.every=1", "batch_size=2", *TINY, f"model.width={width}")
+        assert run_script("train.py", *places, *words).code == 0
+    out = tmp_path / "out"
+    compared = run_script("scripts/compare_norms.py", tmp_path / "runs", "--against", "model.width", "--out", out)
+    assert compared.code == 0, compared.err
+    assert "| norm | model.width 8 | model.width 16 |" in compared.out
+    assert {file.name for file in out.glob("*.png")} == {"psnr_against_width.png", "learning_curves.png"}
 
 
 def test_finished_runs_are_skipped_and_stopped_ones_go_on(sweep: Callable[..., Ended], tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Norms compared over what a sweep varied: means over seeds, their differences, and tables of both."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from scipy.stats import t
+
+from enhance.errors import DataError
+from enhance.studies.runs import Run
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean over seeds."""
+
+    value: float
+    half_width: float  # of the 95 % interval by Student's t; nan with one seed
+    seeds: int
+
+    def told(self, digits: int) -> str:
+        interval = "" if math.isnan(self.half_width) else f" ± {self.half_width:.{digits}f}"
+        return f"{self.value:.{digits}f}{interval}"
+
+
+Curve = dict[str, Mean]  # by the values of a setting
+
+
+def mean_of(values: list[float]) -> Mean:
+    """Raises `statistics.StatisticsError` without values."""
+    count = len(values)
+    half_width = t.ppf(0.975, count - 1) * stdev(values) / math.sqrt(count) if count > 1 else math.nan
+    return Mean(fmean(values), float(half_width), count)
+
+
+def check_key(runs: Iterable[Run], key: str) -> None:
+    """Raises `DataError` unless every run has the setting; names those that differ between the runs."""
+    if not all(key in run.settings for run in runs):
+        others = sorted({each for run in runs for each in run.settings} - {"norm", "seed"})
+        raise DataError(f"--against {key}: not every run has it; what differs between these runs: {', '.join(others)}")
+
+
+def ordered(values: Iterable[str]) -> list[str]:
+    """Ascending where they are numbers, else by the alphabet."""
+    return sorted(values, key=float) if are_numbers(values) else sorted(values)
+
+
+def are_numbers(values: Iterable[str]) -> bool:
+    """Whether all of them are numbers above 0, as a logarithmic axis needs them."""
+    try:
+        return all(float(value) > 0 for value in values)
+    except ValueError:
+        return False
+
+
+def label_of(run: Run, key: str, runs: Iterable[Run]) -> str:
+    """What a run's curve against `key` is called: the norm, and every setting that differs but for the seed."""
+    same_batch = len({each.settings["batch_size"] for each in runs}) == 1
+    named = {"norm", "seed", key} | ({"batch_size"} if same_batch else set())
+    return " ".join([run.norm, *(f"{name}={run.settings[name]}" for name in sorted(run.settings) if name not in named)])
+
+
+def curves(runs: list[Run], score: str, key: str) -> dict[str, Curve]:
+    """The mean over seeds of a score against a setting, for each norm and whatever else differs."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for run in runs:
+        if score in run.scores:
+            sizes = values.setdefault(label_of(run, key, runs), {})
+            sizes.setdefault(run.settings[key], []).append(run.scores[score])
+    return {
+        label: {value: mean_of(values[label][value]) for value in ordered(values[label])} for label in sorted(values)
+    }
+
+
+def differences(runs: list[Run], reference: str, key: str) -> dict[str, Curve]:
+    """PSNR minus that of the norm `reference`, where nothing else differs: runs are paired by their seeds, which share
+    the order of the images and the crops."""
+
+    def but_norm(run: Run) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted((name, value) for name, value in run.settings.items() if name != "norm"))
+
+    base = {but_norm(run): run.scores["psnr"] for run in runs if run.norm == reference}
+    paired = [
+        Run(run.settings, {"difference": run.scores["psnr"] - base[but_norm(run)]}, [])
+        for run in runs
+        if run.norm != reference and but_norm(run) in base
+    ]
+    return curves(paired, "difference", key) if paired else {}
+
+
+def with_running(runs: list[Run], key: str) -> dict[str, Curve]:
+    """PSNR of each norm, and of batch norms by running statistics before it."""
+    by_running = curves(runs, "psnr_running", key)
+    found: dict[str, Curve] = {}
+    for label, curve in curves(runs, "psnr", key).items():
+        if label in by_running:
+            found[f"{label}, running statistics"] = by_running[label]
+            label += ", recalibrated"
+        found[label] = curve
+    return found
+
+
+def table(found: dict[str, Curve], key: str, digits: int = 2) -> list[list[str]]:
+    """A line for each curve, a column for each value of `key`, after a head."""
+    values = ordered({value for curve in found.values() for value in curve})
+    head = [f"{'batch' if key == 'batch_size' else key} {value}" for value in values]
+    lines = [
+        [label, *(curve[value].told(digits) if value in curve else "" for value in values)]
+        for label, curve in found.items()
+    ]
+    return [["norm", *head], *lines]
+
+
+def markdown(lines: list[list[str]]) -> str:
+    rule = ["---", *("---:" for _ in lines[0][1:])]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))

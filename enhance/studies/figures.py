@@ -1,0 +1,149 @@
+"""Figures of a comparison: scores against what a sweep varied, a line or a row of points for each norm."""
+
+from itertools import pairwise
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from enhance.studies.comparison import Curve, are_numbers, curves, label_of, mean_of, ordered
+from enhance.studies.runs import Run
+
+SPLIT = {  # of a batch norm's score, by where its statistics come from
+    "psnr_running": "running statistics",
+    "psnr_crops": "recalibrated on crops",
+    "psnr": "recalibrated on whole images",
+    "psnr_own": "each image's own",
+}
+_MARKERS = "osD^vP*X<>"
+_SPREAD = 0.16  # of the points at one value over the axis, so that their intervals do not hide each other
+
+
+def draw_all(runs: list[Run], key: str, folder: Path) -> list[Path]:
+    """Write the figures that the runs allow into `folder`; returns the files."""
+    figures = {
+        f"psnr_against_{key.split('.')[-1]}.png": against(runs, key),
+        "split_of_the_loss.png": split_of_the_loss(runs, key),
+        "training_and_new_images.png": training_and_new_images(runs, key),
+        "learning_curves.png": learning_curves(runs),
+    }
+    if key == "batch_size":
+        figures["psnr_against_memory.png"] = against_cost(
+            runs, "kept_mib", "MiB kept for backward in a training step, float32"
+        )
+        figures["psnr_against_time.png"] = against_cost(runs, "images_per_second", "training images per second")
+    drawn = {folder / name: figure for name, figure in figures.items() if figure is not None}
+    for file, figure in drawn.items():
+        figure.savefig(file, dpi=130)
+    return list(drawn)
+
+
+def against(runs: list[Run], key: str) -> Figure:
+    """PSNR against a setting."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    _panel(figure.subplots(), curves(runs, "psnr", key), key)
+    figure.axes[0].legend(ncols=2, fontsize=8)
+    return figure
+
+
+def split_of_the_loss(runs: list[Run], key: str) -> Figure | None:
+    """For each batch norm, its PSNR by each kind of statistics; None without batch norms."""
+    split = {name: curves(runs, score, key) for score, name in SPLIT.items()}
+    labels = list(split["running statistics"])
+    return _panels({label: {name: found[label] for name, found in split.items()} for label in labels}, key)
+
+
+def training_and_new_images(runs: list[Run], key: str) -> Figure | None:
+    """For each norm, its PSNR on training images and on new ones; None where only one is known."""
+    on_new, on_training = curves(runs, "psnr", key), curves(runs, "psnr_train", key)
+    return _panels(
+        {label: {"training images": on_training[label], "new images": on_new[label]} for label in on_training}, key
+    )
+
+
+def learning_curves(runs: list[Run]) -> Figure | None:
+    """Validation PSNR against images seen, the mean over seeds; None without run folders that validated on the way."""
+    points: dict[str, dict[int, list[float]]] = {}
+    for run in runs:
+        if len(run.curve) > 1:
+            by_images = points.setdefault(label_of(run, "", runs), {})
+            for images, psnr in run.curve:
+                by_images.setdefault(images, []).append(psnr)
+    if not points:
+        return None
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for label, by_images in sorted(points.items()):
+        axes.plot(list(by_images), [mean_of(values).value for values in by_images.values()], marker=".", label=label)
+    axes.set(xlabel="training images seen", ylabel="validation PSNR, dB")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def against_cost(runs: list[Run], cost: str, title: str) -> Figure | None:
+    """PSNR against what a step costs, a line for each norm through its batch sizes; None where the cost is unknown."""
+    costs, scores = curves(runs, cost, "batch_size"), curves(runs, "psnr", "batch_size")
+    if not costs:
+        return None
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for marker, (label, curve) in zip(_MARKERS * len(costs), costs.items(), strict=False):
+        points = [(each.value, scores[label][size].value) for size, each in curve.items()]
+        axes.plot(*zip(*points, strict=True), marker=marker, label=label)
+        for size, point in zip(curve, points, strict=True):
+            axes.annotate(size, point, textcoords="offset points", xytext=(4, 3), fontsize=7)
+    axes.set_xscale("log")
+    axes.set(xlabel=f"{title} (numbers: batch size)", ylabel="PSNR, dB")
+    axes.grid(alpha=0.3)
+    axes.legend(ncols=2, fontsize=8)
+    return figure
+
+
+def _panels(found: dict[str, dict[str, Curve]], key: str) -> Figure | None:
+    """A panel for each label; None without labels."""
+    if not found:
+        return None
+    columns = min(4, len(found))
+    rows = -(-len(found) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    for axes, (label, lines) in zip(panels, found.items(), strict=False):
+        _panel(axes, lines, key)
+        axes.set_title(label, fontsize=9)
+        axes.label_outer()
+    for axes in list(panels)[len(found) :]:
+        axes.set_visible(False)
+    figure.axes[0].legend(fontsize=8)
+    return figure
+
+
+def _panel(axes: Axes, lines: dict[str, Curve], key: str) -> None:
+    values = ordered({value for curve in lines.values() for value in curve})
+    numeric = are_numbers(values)
+    if numeric:
+        axes.set_xscale("log")
+        places = {value: float(value) for value in values}
+        # At most a part of the way to the next value.
+        gap = min((places[b] / places[a] for a, b in pairwise(values)), default=2.0)
+    else:
+        places = {value: float(number) for number, value in enumerate(values)}
+    for number, (label, curve) in enumerate(lines.items()):
+        aside = _SPREAD * (2 * number / max(1, len(lines) - 1) - 1)
+        x = [places[value] * gap**aside if numeric else places[value] + 2 * aside for value in curve]
+        half_widths = [0.0 if mean.seeds < 2 else mean.half_width for mean in curve.values()]
+        axes.errorbar(
+            x,
+            [mean.value for mean in curve.values()],
+            half_widths,
+            marker=_MARKERS[number % len(_MARKERS)],
+            markersize=5,
+            linestyle="-" if numeric else "none",
+            linewidth=1,
+            capsize=2,
+            label=label,
+        )
+    axes.set_xticks([places[value] for value in values], values, minor=False)
+    axes.minorticks_off()
+    axes.set(xlabel="batch size" if key == "batch_size" else key, ylabel="PSNR, dB")
+    axes.grid(alpha=0.3)

@@ -1,0 +1,37 @@
+"""The folder of a comparison: table.md, table.csv and figures."""
+
+import csv
+from pathlib import Path
+
+from enhance.studies.comparison import check_key, curves, differences, markdown, table, with_running
+from enhance.studies.figures import draw_all
+from enhance.studies.runs import Run
+
+
+def write(runs: list[Run], key: str, reference: str, folder: Path) -> list[Path]:
+    """Write tables and figures of the runs against the setting `key` into `folder`; returns the files.
+
+    Args:
+        reference: norm that the table of differences is from; it is left out where no run has it.
+
+    Raises:
+        DataError: a run lacks the setting.
+    """
+    check_key(runs, key)
+    psnr = table(with_running(runs, key), key)
+    parts = [
+        f"PSNR, dB\n\n{markdown(psnr)}",
+        f"SSIM\n\n{markdown(table(curves(runs, 'ssim', key), key, digits=4))}",
+    ]
+    if from_reference := differences(runs, reference, key):
+        title = f"PSNR minus that of `{reference}` with the same seed, dB"
+        parts.append(f"{title}\n\n{markdown(table(from_reference, key))}")
+    seeds = len({run.seed for run in runs})
+    parts.append(
+        f"{len(runs)} runs, {seeds} seeds; mean ± half of the 95 % interval (Student's t) where a cell has several.\n"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.md").write_text("\n".join(parts))
+    with (folder / "table.csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(psnr)
+    return [folder / "table.md", folder / "table.csv", *draw_all(runs, key, folder)]

@@ -1,0 +1,87 @@
+"""What the tables say, from results files as sweeps write them."""
+
+from pathlib import Path
+
+import pytest
+
+from enhance.errors import DataError
+from enhance.results import append_row
+from enhance.studies.comparison import check_key, curves, differences, markdown, mean_of, table, with_running
+from enhance.studies.runs import Run, read_runs
+
+
+def results(file: Path, *rows: tuple[str, float]) -> list[Run]:
+    """A results file of rows of what was swept and its PSNR, read."""
+    for run, psnr in rows:
+        values = dict(word.split("=") for word in run.split(","))
+        of_batch_norm = {"psnr_running": psnr - 1} if values["norm"] == "bn" else {}
+        axes = {key: values[key] for key in ("norm", "seed")}
+        batch_size = values.get("batch_size", "8")
+        append_row(file, {"run": run} | axes | {"batch_size": batch_size, "psnr": psnr} | of_batch_norm)
+    return read_runs([file])
+
+
+def test_the_mean_and_its_interval() -> None:
+    mean = mean_of([20.0, 21.0, 22.0])
+    assert mean.told(2) == "21.00 ± 2.48"  # 4.303 * 1 / sqrt(3)
+    assert mean_of([20.0]).told(1) == "20.0"
+
+
+def test_seeds_are_averaged_and_batch_sizes_are_columns(tmp_path: Path) -> None:
+    runs = results(
+        tmp_path / "runs.csv",
+        ("batch_size=16,norm=bn,seed=0", 20.0),
+        ("batch_size=2,norm=bn,seed=0", 18.0),
+        ("batch_size=2,norm=bn,seed=1", 19.0),
+        ("batch_size=2,norm=gn,seed=0", 21.0),
+    )
+    assert markdown(table(with_running(runs, "batch_size"), "batch_size")).splitlines() == [
+        "| norm | batch 2 | batch 16 |",
+        "| --- | ---: | ---: |",
+        "| bn, running statistics | 17.50 ± 6.35 | 19.00 |",
+        "| bn, recalibrated | 18.50 ± 6.35 | 20.00 |",
+        "| gn | 21.00 |  |",
+    ]
+
+
+def test_differences_pair_the_seeds(tmp_path: Path) -> None:
+    runs = results(
+        tmp_path / "runs.csv",
+        ("norm=bn,seed=0", 18.0),
+        ("norm=bn,seed=1", 21.0),
+        ("norm=gn,seed=0", 19.0),
+        ("norm=gn,seed=1", 22.0),
+        ("norm=gn,seed=2", 30.0),  # has no other half
+    )
+    found = differences(runs, "bn", "batch_size")
+    assert set(found) == {"gn"}
+    assert found["gn"]["8"].told(2) == "1.00 ± 0.00"
+    assert differences(runs, "ln", "batch_size") == {}
+
+
+def test_another_setting_may_be_the_columns(tmp_path: Path) -> None:
+    runs = results(
+        tmp_path / "runs.csv",
+        ("norm=gn,optimizer.lr=1e-1,seed=0", 10.0),
+        ("norm=gn,optimizer.lr=1e-3,seed=0", 20.0),
+        ("norm=gn,optimizer.lr=3e-3,seed=0", 21.0),
+    )
+    curve = curves(runs, "psnr", "optimizer.lr")["gn"]
+    assert list(curve) == ["1e-3", "3e-3", "1e-1"]
+    with pytest.raises(DataError, match=r"--against model.width.*optimizer.lr"):
+        check_key(runs, "model.width")
+
+
+def test_what_two_files_do_not_share_parts_their_runs(tmp_path: Path) -> None:
+    results(tmp_path / "one.csv", ("norm=gn,seed=0", 20.0))
+    results(tmp_path / "two.csv", ("norm=gn,optimizer.lr_scaling=none,seed=0", 10.0))
+    found = curves(read_runs([tmp_path / "one.csv", tmp_path / "two.csv"]), "psnr", "batch_size")
+    assert set(found) == {"gn", "gn optimizer.lr_scaling=none"}
+
+
+def test_what_is_no_results_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        read_runs([tmp_path / "none.csv"])
+    (tmp_path / "other.csv").write_text("name,part\na,training\n")
+    with pytest.raises(DataError, match="not a results file"):
+        read_runs([tmp_path / "other.csv"])
