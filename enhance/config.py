@@ -7,7 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from enhance.errors import SettingsError
-from enhance.settings import PLACES, DataSettings, EvaluationSettings, Settings, one_of
+from enhance.ranges import check_ranges, one_of
+from enhance.settings import PLACES, DataSettings, EvaluationSettings, Settings
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ def from_config(config: DictConfig) -> Settings:
 
 def _checked(config: DictConfig) -> Settings:
     settings = _typed(Settings, config)
-    settings.validate()
+    check_ranges(settings)
     return settings
 
 
@@ -53,7 +54,7 @@ def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
     if settings.recalibrate is not None:
         one_of("recalibrate", settings.recalibrate, ("train", "target"))
     if settings.data is not None:
-        Settings(data=settings.data).validate()
+        check_ranges(Settings(data=settings.data))
         _make_places_absolute(settings.data)
     return settings
 

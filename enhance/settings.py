@@ -1,14 +1,8 @@
 """Typed settings: the YAML of `configs/` becomes these dataclasses once (`enhance.config`), and no dict travels on."""
 
 import dataclasses
-import difflib
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-from enhance.errors import SettingsError
 
 
 @dataclass
@@ -18,6 +12,8 @@ class CameraSettings:
     exposure_min_ev: float = -6.0  # darkest exposure, in stops relative to the photograph
     exposure_max_ev: float = -2.0  # brightest exposure, in stops relative to the photograph
     white_balance_drift: float = 0.1  # standard deviation of the log gain of red and of blue
+    red_gain: float = 1.0  # of the white balance itself, relative to green
+    blue_gain: float = 1.0
     full_well_electrons: float = 20000.0  # electrons of a pixel that is white in the photograph
     read_noise_electrons: float = 4.0  # standard deviation of the sensor's own noise, in electrons
     seed: int = 0  # of validation: not the run's seed, so that runs with other seeds are scored on the same images
@@ -41,6 +37,7 @@ class DataSettings:
     cache_gib: float = 4.0  # decoded images kept in memory, in GiB; the rest is decoded when needed
     workers: int = 0  # processes that prepare batches; 0 prepares them in the training process
     camera: CameraSettings = field(default_factory=CameraSettings)  # demo and photos
+    other_cameras: dict[str, CameraSettings] = field(default_factory=dict)  # a sweep's runs are scored on them too
 
 
 @dataclass
@@ -155,59 +152,6 @@ class Settings:
         """Crops that one optimizer step sees."""
         return self.batch_size * self.accumulate
 
-    def validate(self) -> None:
-        """Check ranges and choices that need no data and no model.
-
-        Raises:
-            SettingsError: names the key, its value and what it may be.
-        """
-        one_of("precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
-        one_of("model.activation", self.model.activation, ACTIVATIONS)
-        one_of("model.down", self.model.down, ("max_pool", "strided"))
-        one_of("model.init", self.model.init, ("kaiming", "xavier", "torch"))
-        one_of("optimizer.lr_scaling", self.optimizer.lr_scaling, ("none", "sqrt", "linear"))
-        for key, value in _floats(self):
-            if not math.isfinite(value):
-                raise SettingsError(f"{key}={value} is not a finite number: give one")
-        for key, smallest in _SMALLEST.items():
-            value = _get(self, key)
-            if value is not None and value < smallest:
-                raise SettingsError(f"{key}={value} is too small: it is at least {smallest}")
-        for key, largest in _LARGEST.items():
-            value = _get(self, key)
-            if value is not None and value > largest:
-                raise SettingsError(f"{key}={value} is too large: it is at most {largest}")
-        for key in _POSITIVE:
-            if _get(self, key) == 0:
-                raise SettingsError(f"{key}=0 is too small: it is more than 0")
-        for key in _SHARES:
-            if not 0 <= _get(self, key) <= 1:
-                raise SettingsError(f"{key}={_get(self, key)} is out of range: it is a share, between 0 and 1")
-        if (self.schedule.steps is None) == (self.schedule.epochs is None):
-            raise SettingsError(
-                "schedule.steps and schedule.epochs: give one and set the other to null, "
-                "for example schedule.steps=null schedule.epochs=20"
-            )
-        camera = self.data.camera
-        if camera.exposure_min_ev > camera.exposure_max_ev:
-            raise SettingsError(
-                f"data.camera.exposure_min_ev={camera.exposure_min_ev} is above "
-                f"exposure_max_ev={camera.exposure_max_ev}: swap them"
-            )
-        for key, name in (("name", self.name), ("sweep", self.sweep)):
-            if name is not None and (not name or Path(name).name != name):
-                raise SettingsError(
-                    f"{key}={name} is no name for a folder: leave out / and choose another; runs= is its place"
-                )
-        if self.objective.l1 == 0 and self.objective.ssim == 0:
-            raise SettingsError("objective.l1 and objective.ssim are both 0: nothing to learn from; raise one")
-        multiple = self.model.unshuffle * 2**self.model.depth
-        if multiple > 32:
-            raise SettingsError(
-                f"model.unshuffle * 2**model.depth = {multiple}: at most 32, so that images of 16 px still pass; "
-                "lower model.depth or model.unshuffle"
-            )
-
 
 @dataclass
 class EvaluationSettings:
@@ -222,82 +166,3 @@ class EvaluationSettings:
 
 
 PLACES = ("root", "val_root", "low", "normal", "split")  # of DataSettings: paths of the user
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")
-_SMALLEST = {
-    "seed": 0,
-    "batch_size": 1,
-    "accumulate": 1,
-    "threads": 1,
-    "data.crop": 16,
-    "data.training_images": 1,
-    "data.cache_gib": 0,
-    "data.workers": 0,
-    "data.camera.white_balance_drift": 0,
-    "data.camera.full_well_electrons": 1,
-    "data.camera.read_noise_electrons": 0,
-    "data.camera.seed": 0,
-    "model.width": 1,
-    "model.depth": 1,
-    "model.unshuffle": 1,
-    "model.init_scale": 0,
-    "norm.eps": 0,
-    "norm.momentum": 0,
-    "norm.num_groups": 1,
-    "norm.virtual_batch": 1,
-    "norm.r_max": 1,
-    "norm.d_max": 0,
-    "norm.ramp_start": 0,
-    "norm.freeze_after": 0,
-    "objective.l1": 0,
-    "objective.ssim": 0,
-    "optimizer.lr": 0,
-    "optimizer.weight_decay": 0,
-    "optimizer.clip": 0,
-    "schedule.steps": 1,
-    "schedule.epochs": 0,
-    "validation.every": 1,
-    "validation.recalibrate_images": 1,
-    "validation.strips": 0,
-}
-_LARGEST = {
-    "seed": 2**63 - 1,  # torch takes no more
-    "data.camera.seed": 2**63 - 1,
-    "threads": 1024,
-    "model.width": 4096,
-    "norm.momentum": 1,
-    "norm.r_ramp_end": 1,
-    "norm.d_ramp_end": 1,
-    "norm.freeze_after": 1,
-}
-_POSITIVE = ("optimizer.lr", "model.init_scale", "schedule.epochs")  # with _SMALLEST 0
-_SHARES = (
-    "average_decay",
-    "data.validation_share",
-    "optimizer.beta1",
-    "optimizer.beta2",
-    "schedule.warmup",
-    "schedule.floor",
-)
-
-
-def _get(settings: Any, key: str) -> Any:
-    for part in key.split("."):
-        settings = getattr(settings, part)
-    return settings
-
-
-def _floats(settings: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
-    for each in dataclasses.fields(settings):
-        value = getattr(settings, each.name)
-        if dataclasses.is_dataclass(value):
-            yield from _floats(value, f"{prefix}{each.name}.")
-        elif isinstance(value, float):
-            yield prefix + each.name, value
-
-
-def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise `SettingsError` with the choices, and the nearest of them, unless `value` is among them."""
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        raise SettingsError(f"{key}={value} is unknown: choose one of {', '.join(choices)}{meant}")

@@ -16,6 +16,7 @@ from enhance.data.output import new_folder
 from enhance.data.pairs import CameraPairs
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.errors import told_to_the_user
+from enhance.ranges import check_ranges
 from enhance.settings import CameraSettings, DataSettings, Settings
 
 CAMERA = dataclasses.fields(CameraSettings)
@@ -40,7 +41,7 @@ def main() -> None:
     arguments = parse_arguments()
     camera = CameraSettings(**{field.name: getattr(arguments, field.name) for field in CAMERA})
     data = DataSettings(validation_share=arguments.val_share, camera=camera)
-    Settings(data=data).validate()
+    check_ranges(Settings(data=data))
     photos = by_stem(arguments.photos)
     with new_folder(arguments.out) as folder:
         images = open_images(list(photos.values()), Cache(data.cache_gib))

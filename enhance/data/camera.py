@@ -31,7 +31,7 @@ def darken(photograph: np.ndarray, camera: CameraSettings, rng: np.random.Genera
     """One photograph as the camera records it; exposure, white balance and noise are drawn from `rng`.
 
     Linear light times 2^EV, with EV uniform between `exposure_min_ev` and `exposure_max_ev`, and times
-    exp(drift * normal) on red and on blue, gives the mean number of electrons in units of the full well. Noise,
+    gain * exp(drift * normal) on red and on blue, gives the mean number of electrons in units of the full well. Noise,
     clipping at black and at white, and 8-bit sRGB quantization follow.
 
     Args:
@@ -42,7 +42,7 @@ def darken(photograph: np.ndarray, camera: CameraSettings, rng: np.random.Genera
     """
     exposure = 2.0 ** rng.uniform(camera.exposure_min_ev, camera.exposure_max_ev)
     red, blue = np.exp(camera.white_balance_drift * rng.standard_normal(2))
-    gains = exposure * np.array([red, 1.0, blue])
+    gains = exposure * np.array([camera.red_gain * red, 1.0, camera.blue_gain * blue])
     signal = camera.full_well_electrons * gains[:, None] * _LINEAR  # (3, 256): electrons of each 8-bit value
     electrons = expose(photograph, signal.astype(np.float32), camera.read_noise_electrons, rng)
     electrons *= (LEVELS - 1) / camera.full_well_electrons

@@ -33,13 +33,20 @@ class Middles:
 
 
 def causes(
-    model: UNet, train: PairSource, report: PairSource, crop: int, count: int, device: torch.device
+    model: UNet,
+    train: PairSource,
+    report: PairSource,
+    others: dict[str, PairSource],
+    crop: int,
+    count: int,
+    device: torch.device,
 ) -> dict[str, float]:
     """Mean scores on `report`, in dB but for SSIM and times in ms.
 
     Args:
         model: in evaluation mode, its batch norms as training left them; left as it is.
         train: the training pairs, to recalibrate on `count` of them, and to score as many as `report` has.
+        others: pairs of other cameras, by name.
         crop: side of a training crop in pixels.
 
     Returns:
@@ -49,6 +56,8 @@ def causes(
         inference_ms, and inference_ms_folded: of an image, without and with batch norms folded.
         psnr_running, psnr_crops, psnr_own: of batch norms, by running statistics, by such of training crops in
         batches of 8, and by each image's own; absent for other norms.
+        psnr_on_NAME: the model as it is used on another camera; of batch norms also psnr_own_on_NAME, and
+        psnr_adapted_on_NAME, recalibrated on that camera's dark images: AdaBN (Li et al. 2016, arXiv 1603.04779).
     """
     found: dict[str, float] = {}
     used = copy.deepcopy(model)
@@ -68,6 +77,19 @@ def causes(
     found["inference_ms_folded"] = 1000 * statistics.median(image.seconds for image in folded)
     found["psnr_middle"] = _psnr(used, Middles(report, crop), device)
     found["psnr_train"] = _psnr(used, Spread(train, len(report)), device)
+    for name, pairs in others.items():
+        found |= {f"{key}_on_{name}": psnr for key, psnr in _on_another_camera(used, pairs, device).items()}
+    return found
+
+
+def _on_another_camera(model: UNet, pairs: PairSource, device: torch.device) -> dict[str, float]:
+    found = {"psnr": _psnr(model, pairs, device)}
+    if batch_norms(model):
+        with own_statistics(model):
+            found["psnr_own"] = _psnr(model, pairs, device)
+        adapted = copy.deepcopy(model)
+        recalibrate_on_pairs(adapted, pairs, len(pairs), device)
+        found["psnr_adapted"] = _psnr(adapted, pairs, device)
     return found
 
 

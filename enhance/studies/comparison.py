@@ -42,8 +42,9 @@ def check_key(runs: Iterable[Run], key: str) -> None:
 
 
 def ordered(values: Iterable[str]) -> list[str]:
-    """Ascending where they are numbers, else by the alphabet."""
-    return sorted(values, key=float) if are_numbers(values) else sorted(values)
+    """Each value once: ascending where they are numbers, else in the order given."""
+    once = list(dict.fromkeys(values))
+    return sorted(once, key=float) if are_numbers(once) else once
 
 
 def are_numbers(values: Iterable[str]) -> bool:
@@ -103,7 +104,7 @@ def with_running(runs: list[Run], key: str) -> dict[str, Curve]:
 
 def table(found: dict[str, Curve], key: str, digits: int = 2) -> list[list[str]]:
     """A line for each curve, a column for each value of `key`, after a head."""
-    values = ordered({value for curve in found.values() for value in curve})
+    values = ordered(value for curve in found.values() for value in curve)
     head = [f"{'batch' if key == 'batch_size' else key} {value}" for value in values]
     lines = [
         [label, *(curve[value].told(digits) if value in curve else "" for value in values)]

@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from enhance.studies.cameras import on_cameras
 from enhance.studies.comparison import Curve, are_numbers, curves, label_of, mean_of, ordered
 from enhance.studies.runs import Run
 
@@ -26,6 +27,7 @@ def draw_all(runs: list[Run], key: str, folder: Path) -> list[Path]:
         "split_of_the_loss.png": split_of_the_loss(runs, key),
         "training_and_new_images.png": training_and_new_images(runs, key),
         "learning_curves.png": learning_curves(runs),
+        "other_cameras.png": other_cameras(runs),
     }
     if key == "batch_size":
         figures["psnr_against_memory.png"] = against_cost(
@@ -59,6 +61,17 @@ def training_and_new_images(runs: list[Run], key: str) -> Figure | None:
     return _panels(
         {label: {"training images": on_training[label], "new images": on_new[label]} for label in on_training}, key
     )
+
+
+def other_cameras(runs: list[Run]) -> Figure | None:
+    """PSNR on the camera of training and on others, batch norms with and without adapting; None without others."""
+    found = on_cameras(runs)
+    if not found:
+        return None
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    _panel(figure.subplots(), found, "camera")
+    figure.axes[0].legend(ncols=2, fontsize=8)
+    return figure
 
 
 def learning_curves(runs: list[Run]) -> Figure | None:
@@ -119,7 +132,7 @@ def _panels(found: dict[str, dict[str, Curve]], key: str) -> Figure | None:
 
 
 def _panel(axes: Axes, lines: dict[str, Curve], key: str) -> None:
-    values = ordered({value for curve in lines.values() for value in curve})
+    values = ordered(value for curve in lines.values() for value in curve)
     numeric = are_numbers(values)
     if numeric:
         axes.set_xscale("log")

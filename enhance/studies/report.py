@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from enhance.studies.cameras import on_cameras
 from enhance.studies.comparison import check_key, curves, differences, markdown, table, with_running
 from enhance.studies.figures import draw_all
 from enhance.studies.runs import Run
@@ -26,6 +27,8 @@ def write(runs: list[Run], key: str, reference: str, folder: Path) -> list[Path]
     if from_reference := differences(runs, reference, key):
         title = f"PSNR minus that of `{reference}` with the same seed, dB"
         parts.append(f"{title}\n\n{markdown(table(from_reference, key))}")
+    if cameras := on_cameras(runs):
+        parts.append(f"PSNR on other cameras, dB\n\n{markdown(table(cameras, 'camera'))}")
     seeds = len({run.seed for run in runs})
     parts.append(
         f"{len(runs)} runs, {seeds} seeds; mean ± half of the 95 % interval (Student's t) where a cell has several.\n"

@@ -16,7 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from enhance import checkpoint
-from enhance.data.loader import open_report, open_training
+from enhance.data.loader import open_other_cameras, open_report, open_training
 from enhance.data.pairs import PairSource
 from enhance.device import choose_device
 from enhance.errors import SettingsError, UserError
@@ -136,7 +136,13 @@ def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSo
         freeze(model)
     report = open_report(settings.data)
     found = causes(
-        model, train, report or validation, settings.data.crop, settings.validation.recalibrate_images, device
+        model,
+        train,
+        report or validation,
+        open_other_cameras(settings.data),
+        settings.data.crop,
+        settings.validation.recalibrate_images,
+        device,
     )
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     speeds = [line["system/images_per_second"] for line in metrics if "system/images_per_second" in line]

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,12 @@ EXPERIMENTS = {  # what of each is swept here; the length and the size are TINY
     "first_weights": ("norm=none", "model.init=kaiming,xavier,torch", "model.init_scale=0.1"),
     "few_photographs": ("norm=bn", "data.training_images=2,3"),
 }
+ON_PHOTOGRAPHS = {"small_batch_photos", "another_camera"}  # have tests of their own
 
 
 def test_every_experiment_is_tried() -> None:
-    assert {path.stem for path in (ROOT / "configs" / "experiment").iterdir()} - {"small_batch_photos"} == set(
-        EXPERIMENTS
-    )
+    there = {path.stem for path in (ROOT / "configs" / "experiment").iterdir()}
+    assert there == set(EXPERIMENTS) | ON_PHOTOGRAPHS
 
 
 @pytest.fixture
@@ -58,13 +59,44 @@ def test_every_experiment_runs(sweep: Callable[..., Ended], tmp_path: Path, expe
     assert all(row["scored_on"] == "report" and float(row["psnr"]) > 0 for row in found)
 
 
-def test_the_experiment_on_photographs_runs(run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path) -> None:
-    photographs = pairs_root / "our485" / "high"
+@pytest.fixture
+def sweep_photographs(run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path) -> Callable[..., Ended]:
+    """Two steps a run on small photographs through the camera."""
+    places = (f"data.root={pairs_root / 'our485' / 'high'}", f"runs={tmp_path / 'runs'}")
     length = ("schedule.steps=2", "schedule.epochs=null", "batch_size=2", "seed=0", "norm=bn,gn")
-    places = (f"data.root={photographs}", f"runs={tmp_path / 'runs'}", f"results={tmp_path / 'runs.csv'}")
-    ended = run_script("train.py", "-m", "experiment=small_batch_photos", *places, *length, *TINY)
+    return partial(run_script, "train.py", "-m", *places, f"results={tmp_path / 'runs.csv'}", *length, *TINY)
+
+
+def test_the_experiment_on_photographs_runs(sweep_photographs: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = sweep_photographs("experiment=small_batch_photos")
     assert ended.code == 0, ended.out + ended.err
     assert [row["scored_on"] for row in rows(tmp_path)] == ["validation"] * 2
+
+
+def test_other_cameras_are_scored_and_drawn(
+    sweep_photographs: Callable[..., Ended], run_script: Callable[..., Ended], tmp_path: Path
+) -> None:
+    ended = sweep_photographs("experiment=another_camera", "data.other_cameras.darker.exposure_max_ev=-5")
+    assert ended.code == 0, ended.out + ended.err
+    bn, gn = rows(tmp_path)
+    for camera in ("darker", "noisier", "warmer", "all_three"):
+        assert float(bn[f"psnr_on_{camera}"]) != float(bn["psnr"])
+        assert float(bn[f"psnr_adapted_on_{camera}"]) != float(bn[f"psnr_on_{camera}"])
+        assert float(gn[f"psnr_on_{camera}"]) > 0
+        assert gn[f"psnr_adapted_on_{camera}"] == ""
+    compared = run_script("scripts/compare_norms.py", tmp_path / "runs.csv", "--out", tmp_path / "out")
+    assert compared.code == 0, compared.err
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "| norm | camera trained on | camera darker | camera noisier | camera warmer | camera all_three |" in table
+    assert "| bn, adapted |  | " in table
+    assert (tmp_path / "out" / "other_cameras.png").stat().st_size > 0
+
+
+def test_other_cameras_are_checked(sweep_photographs: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = sweep_photographs("experiment=another_camera", "data.other_cameras.warmer.red_gain=0")
+    assert ended.code == 2
+    assert "data.other_cameras.warmer.red_gain=0 is too small" in ended.err
+    assert not (tmp_path / "runs.csv").exists()
 
 
 def test_the_table_of_the_study_is_drawn(

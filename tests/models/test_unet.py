@@ -6,7 +6,8 @@ from torch import nn
 
 from enhance.models.unet import UNet, build_unet, count_gflops, count_parameters
 from enhance.norm.registry import NORMS
-from enhance.settings import ACTIVATIONS, ModelSettings, NormSettings
+from enhance.ranges import ACTIVATIONS
+from enhance.settings import ModelSettings, NormSettings
 
 
 def random_output(model: UNet) -> UNet:
