@@ -184,8 +184,9 @@ def test_resume_is_for_one_run(sweep: Callable[..., Ended]) -> None:
     assert "resume= and -m" in ended.err
 
 
-def test_processes_share_a_sweep(sweep: Callable[..., Ended], tmp_path: Path) -> None:
-    ended = sweep("data=lol_v1", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "threads=1")
+@pytest.mark.parametrize("launcher", [("joblib", "hydra.launcher.n_jobs=2"), ("submitit_local",)])
+def test_processes_share_a_sweep(sweep: Callable[..., Ended], tmp_path: Path, launcher: tuple[str, ...]) -> None:
+    ended = sweep("data=lol_v1", "seed=0,1", f"hydra/launcher={launcher[0]}", *launcher[1:], "threads=1")
     assert ended.code == 0, ended.out + ended.err
     assert sorted(row["seed"] for row in rows(tmp_path)) == ["0", "1"]
 
