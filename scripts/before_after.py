@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from enhance.data.images import list_images, read_image, shortened, write_image
+from enhance.data.output import check_picture
 from enhance.errors import DataError, SettingsError, told_to_the_user
 
 GAP = 8  # pixels of white between pictures
@@ -38,8 +39,7 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.width < 1:
         raise SettingsError(f"--width {arguments.width} is too small: at least 1")
-    if not arguments.out.absolute().parent.is_dir():
-        raise SettingsError(f"{arguments.out}: its folder is not there; make it, or give another OUT")
+    check_picture(arguments.out)
     names = arguments.names or [path.name for path in list_images(arguments.after)]
     pairs = [[arguments.before / name, arguments.after / name] for name in names]
     missing = [str(file) for pair in pairs for file in pair if not file.is_file()]

@@ -44,6 +44,18 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def image_format(path: Path) -> str:
+    """Pillow's name of the format that the suffix stands for.
+
+    Raises:
+        DataError: it stands for none that can be written.
+    """
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None or kind not in Image.SAVE:
+        raise DataError(f"{path}: no format to write for the suffix '{path.suffix}'; use for example .png")
+    return kind
+
+
 def write_image(path: Path | str, image: Tensor | np.ndarray) -> None:
     """Write an image so that `path` holds, at every moment, either the old file or the new one, whole.
 
@@ -58,9 +70,7 @@ def write_image(path: Path | str, image: Tensor | np.ndarray) -> None:
     path = Path(path)
     if isinstance(image, Tensor):
         image = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind is None or kind not in Image.SAVE:
-        raise DataError(f"{path}: no format to write for the suffix '{path.suffix}'; use for example .png")
+    kind = image_format(path)
     picture = Image.fromarray(image)
     temporary = path.with_name(f".{path.name}.tmp")
     try:

@@ -1,11 +1,11 @@
-"""Folders that a command writes: whole, or not at all."""
+"""What a command writes: folders, whole or not at all, and pictures."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from enhance.data.images import contents
+from enhance.data.images import contents, image_format
 from enhance.errors import DataError
 
 
@@ -29,3 +29,14 @@ def new_folder(out: Path) -> Iterator[Path]:
             folder.rename(out)
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error})") from error
+
+
+def check_picture(out: Path) -> None:
+    """Before the work for it begins: a picture can be written to `out`.
+
+    Raises:
+        DataError: its folder is not there, or its suffix names no format.
+    """
+    if not out.absolute().parent.is_dir():
+        raise DataError(f"{out}: its folder is not there; make it, or give another place")
+    image_format(out)

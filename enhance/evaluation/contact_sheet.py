@@ -47,7 +47,7 @@ def draw(
     ]
     width = sum(block.width for block in blocks) + GAP * (len(blocks) - 1)
     sheet = Image.new("RGB", (width, 2 * LINE + max(block.height for block in blocks)), PAPER)
-    _write(sheet, (GAP, LINE), title, 18)
+    write_text(sheet, (GAP, LINE), title, 18)
     left = 0
     for block in blocks:
         sheet.paste(block, (left, 2 * LINE))
@@ -57,7 +57,7 @@ def draw(
 
 def _block(heading: str, strips: Sequence[Image.Image]) -> Image.Image:
     block = Image.new("RGB", (strips[0].width, 2 * LINE + sum(strip.height for strip in strips)), PAPER)
-    _write(block, (GAP, LINE), heading, 17)
+    write_text(block, (GAP, LINE), heading, 17)
     top = 2 * LINE
     for strip in strips:
         block.paste(strip, (0, top))
@@ -69,7 +69,7 @@ def _strip(score: ImageScore, low: Tensor, output: Tensor, target: Tensor) -> Im
     """Name, the three images, and two lines under each: what it is and how it scores."""
     height = max(1, round(CELL * target.shape[1] / target.shape[2]))
     strip = Image.new("RGB", (4 * GAP + 3 * CELL, LINE + height + 3 * LINE), PAPER)
-    _write(strip, (GAP, LINE // 2), score.name, 14)
+    write_text(strip, (GAP, LINE // 2), score.name, 14)
     cells = (
         (low, f"input  {score.psnr_input:.2f} dB, SSIM {score.ssim_input:.3f}", ""),
         (
@@ -81,13 +81,13 @@ def _strip(score: ImageScore, low: Tensor, output: Tensor, target: Tensor) -> Im
     )
     for column, (image, first, second) in enumerate(cells):
         left = GAP + column * (CELL + GAP)
-        strip.paste(_picture(image).resize((CELL, height), Image.Resampling.LANCZOS), (left, LINE))
-        _write(strip, (left, LINE + height + LINE // 2), first, 13)
-        _write(strip, (left, LINE + height + 3 * LINE // 2 - 4), second, 13, FAINT)
+        strip.paste(to_picture(image).resize((CELL, height), Image.Resampling.LANCZOS), (left, LINE))
+        write_text(strip, (left, LINE + height + LINE // 2), first, 13)
+        write_text(strip, (left, LINE + height + 3 * LINE // 2 - 4), second, 13, FAINT)
     return strip
 
 
-def _write(
+def write_text(
     image: Image.Image,
     left_middle: tuple[int, int],
     text: str,
@@ -97,6 +97,6 @@ def _write(
     ImageDraw.Draw(image).text(left_middle, text, colour, ImageFont.load_default(size), anchor="lm")
 
 
-def _picture(image: Tensor) -> Image.Image:
+def to_picture(image: Tensor) -> Image.Image:
     array = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(np.ascontiguousarray(array))

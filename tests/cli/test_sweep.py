@@ -14,6 +14,8 @@ TINY = ("model.width=8", "model.depth=2", "data.crop=32", "validation.recalibrat
 EXPERIMENTS = {  # what of each is swept here; the length and the size are TINY
     "small_batch": ("norm=bn,in", "batch_size=1,2"),
     "same_learning_rate": ("norm=bn", "batch_size=1,2"),
+    "with_context": ("norm=bn,hin", "batch_size=2"),
+    "learning_curve": ("norm=bn,none", "schedule.epochs=null"),
     "frozen_statistics": ("norm.freeze_after=0.5,1",),
     "learning_rate": ("norm=none", "optimizer.lr=1e-4,1e-1"),
     "saturation": ("norm=gn", "model.activation=tanh,sigmoid"),
