@@ -1,11 +1,15 @@
-"""What code costs: time, and memory kept for backward. For benchmarks and tests."""
+"""What code costs: time, memory at its peak, and memory kept for backward."""
 
 import statistics
 import time
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 def median_milliseconds(tasks: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict[str, float]:
@@ -46,3 +50,44 @@ def kept_tensors(forward: Callable[[], object]) -> list[Tensor]:
 def storage_bytes(tensors: list[Tensor]) -> dict[int, int]:
     """Bytes of each storage that the tensors share, by its address."""
     return {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+
+
+def peak_bytes(task: Callable[[], object]) -> int:
+    """Most bytes that the tensors which a task makes take up at once, on all devices together. What an operation uses
+    within itself is not seen.
+
+    Example:
+        >>> peak_bytes(lambda: torch.zeros(1024) + 1)
+        8192
+    """
+    with _Live() as live:
+        task()
+    return live.peak
+
+
+class _Live(TorchDispatchMode):
+    """Counts the bytes of tensors from their birth until nothing holds them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._storages: set[int] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for each in tree_leaves(result):
+            if isinstance(each, Tensor):
+                self._add(each.untyped_storage())
+        return result
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        address, size = storage._cdata, storage.nbytes()
+        if address not in self._storages:
+            self._storages.add(address)
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, address, size)
+
+    def _forget(self, address: int, size: int) -> None:
+        self._storages.discard(address)
+        self.now -= size

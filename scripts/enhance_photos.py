@@ -5,8 +5,8 @@ from pathlib import Path
 
 from enhance.checkpoint import locate
 from enhance.device import choose_device
-from enhance.errors import DataError, told_to_the_user
-from enhance.inference.enhancer import Enhancer
+from enhance.errors import DataError, SettingsError, told_to_the_user
+from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.photos import enhance_files, pair_with_targets
 
 
@@ -16,15 +16,25 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("photos", metavar="PHOTO_OR_FOLDER", type=Path)
     parser.add_argument("out", metavar="OUT", type=Path, help="a folder; for one photograph also a file name")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already there")
+    parser.add_argument(
+        "--max-memory",
+        type=float,
+        default=MAX_GIB,
+        metavar="GIB",
+        help=f"for the network at work; larger photographs go through it in tiles (default: {MAX_GIB:g})",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse_arguments()
+    if not arguments.max_memory > 0:
+        raise SettingsError(f"--max-memory {arguments.max_memory:g} is too small: it is more than 0, in GiB")
     pairs = pair_with_targets(arguments.photos, arguments.out, arguments.overwrite)
     path = locate(arguments.checkpoint, runs="runs")
-    failures = enhance_files(Enhancer.load(path, choose_device(arguments.device)), pairs)
+    enhancer = Enhancer.load(path, choose_device(arguments.device), arguments.max_memory)
+    failures = enhance_files(enhancer, pairs)
     print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {arguments.out}")
     if failures:
         more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []

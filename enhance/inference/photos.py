@@ -55,7 +55,7 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]]) -> list[st
         except DataError as error:
             failures.append(str(error))
             continue
-        with memory_told(enhancer.device, f"{photo} is too large for it; make the photograph smaller, or --device cpu"):
+        with memory_told(enhancer.device, f"{photo} is too large for it; lower --max-memory, or --device cpu"):
             enhanced = enhancer.enhance(image)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from enhance.models.resample import DoubleBilinear, HalveByMax
 from enhance.norm.half_instance import HalfInstanceNorm
+from enhance.norm.held import Held
+from enhance.norm.statistics import Moments
 
 NormFactory = Callable[[int], nn.Module]  # number of channels -> layer
 
@@ -73,8 +75,15 @@ class Context(nn.Module):
         self.expand = nn.Conv2d(hidden, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        means = x.mean((2, 3), keepdim=True)
-        return x + self.expand(self.activation(self.squeeze(means)))
+        return x + self._added(x.mean((2, 3), keepdim=True))
+
+    def held(self, moments: Moments) -> Held:
+        """What this block does to an image whose channels have these moments, (C,) in float64."""
+        added = self._added(moments.mean.to(self.squeeze.weight.dtype).view(1, -1, 1, 1)).flatten()
+        return Held(torch.ones_like(added), added)
+
+    def _added(self, means: Tensor) -> Tensor:
+        return self.expand(self.activation(self.squeeze(means)))
 
 
 class Up(nn.Module):

@@ -92,13 +92,30 @@ class UNet(nn.Module):
                 nn.init.zeros_(module.expand.weight)
 
     def forward(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        bottom, right = -height % self.multiple, -width % self.multiple
-        # Both sides of an axis share its padding: reflection cannot be wider than the image.
-        sides = (right // 2, right - right // 2, bottom // 2, bottom - bottom // 2)
+        sides = self.padding(*image.shape[-2:])
         padded = F.pad(image, sides, mode="reflect")
         enhanced = padded + self.residual(padded)
         return F.pad(enhanced, [-side for side in sides])  # a slice would bind torch.export to one kind of size
+
+    def padding(self, height: int, width: int) -> list[int]:
+        """Pixels to reflect at the left, right, top and bottom, so that both sides are multiples of `multiple`."""
+        bottom, right = -height % self.multiple, -width % self.multiple
+        # Both sides of an axis share its padding: reflection cannot be wider than the image.
+        return [right // 2, right - right // 2, bottom // 2, bottom - bottom // 2]
+
+    @property
+    def reach(self) -> int:
+        """Pixels to each side beyond which the image's own pixels do not matter to an output pixel; what the whole
+        image tells (norms with its own statistics, context) is another matter.
+
+        A 3x3 convolution reaches one position of its level to each side, and so does bilinear interpolation, at the
+        level below. Halving and unshuffling take in the rest of the position that a pixel lies in.
+        """
+        finest = self.multiple >> len(self.downs)
+        steps = [finest * 2**level for level in range(len(self.downs) + 1)]  # pixels a position, by level
+        convolutions = 2 * finest + 4 * sum(steps[:-1]) + 2 * steps[-1]  # entry and output; two a level and way
+        halvings = sum(2 * step for step in steps[:-1])  # a strided one reaches a position further than a pooled one
+        return convolutions + halvings + sum(steps[1:]) + finest
 
     def residual(self, image: Tensor) -> Tensor:
         """What is added to the image: (N, 3, H, W) -> (N, 3, H, W); H and W are multiples of `self.multiple`."""

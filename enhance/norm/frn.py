@@ -8,7 +8,9 @@ from torch.autograd.function import once_differentiable
 
 from enhance.norm.checks import check_channels, refuse_one_position
 from enhance.norm.functional import PLANES
+from enhance.norm.held import Held
 from enhance.norm.statistics import (
+    Moments,
     affine_,
     count_over,
     dense_copy,
@@ -100,6 +102,11 @@ class FilterResponseNorm(nn.Module):
         if self.training:
             refuse_one_position("filter response norm", x)
         return _FilterResponse.apply(x, self.weight, self.bias, self.tau, self.eps)
+
+    def held(self, moments: Moments) -> Held:
+        """What this layer does to an image whose channels have these moments, (C,) in float64."""
+        mean_square = moments.variance + moments.mean.square()
+        return Held((mean_square + self.eps).rsqrt() * self.weight, self.bias, self.tau)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}"

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from enhance.errors import SettingsError
 from enhance.norm.checks import check_channels
 from enhance.norm.functional import PLANES, normalize
+from enhance.norm.held import Held, held_groups
+from enhance.norm.statistics import Moments
 
 
 class GroupNorm(nn.Module):
@@ -44,6 +46,10 @@ class GroupNorm(nn.Module):
         """
         check_channels(self, x, self.num_channels)
         return normalize(x, self.weight, self.bias, self.num_groups, PLANES, self.eps)[0]
+
+    def held(self, moments: Moments) -> Held:
+        """What this layer does to an image whose channels have these moments, (C,) in float64."""
+        return held_groups(moments, self.num_groups, self.eps, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"{self.num_channels}, num_groups={self.num_groups}, eps={self.eps}, affine={self.weight is not None}"

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from enhance.norm.checks import check_channels, refuse_one_position
 from enhance.norm.functional import PLANES, normalize
-from enhance.norm.statistics import memory_format
+from enhance.norm.held import Held, held_groups
+from enhance.norm.statistics import Moments, memory_format
 
 
 class HalfInstanceNorm(nn.Module):
@@ -43,6 +44,15 @@ class HalfInstanceNorm(nn.Module):
         first = first.contiguous(memory_format=layout)
         y = normalize(first, self.weight, self.bias, self.num_normalized, PLANES, self.eps)[0]
         return torch.cat((y, others), dim=1).contiguous(memory_format=layout)
+
+    def held(self, moments: Moments) -> Held:
+        """What this layer does to an image whose channels have these moments, (C,) in float64."""
+        count = self.num_normalized
+        first = Moments(moments.count, moments.mean[:count], moments.m2[:count])
+        held = held_groups(first, count, self.eps, self.weight, self.bias)
+        others = moments.mean[count:].float()
+        scale = torch.cat((held.scale.flatten(), torch.ones_like(others)))
+        return Held(scale, torch.cat((held.shift.flatten(), torch.zeros_like(others))))
 
     def extra_repr(self) -> str:
         return f"{self.num_channels}, eps={self.eps}, affine={self.weight is not None}"

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from enhance.norm.checks import check_channels, refuse_one_position
 from enhance.norm.functional import PLANES, normalize
+from enhance.norm.held import Held, held_groups
+from enhance.norm.statistics import Moments
 
 
 class InstanceNorm(nn.Module):
@@ -34,6 +36,10 @@ class InstanceNorm(nn.Module):
         if self.training:
             refuse_one_position("instance norm", x)
         return normalize(x, self.weight, self.bias, self.num_features, PLANES, self.eps)[0]
+
+    def held(self, moments: Moments) -> Held:
+        """What this layer does to an image whose channels have these moments, (C,) in float64."""
+        return held_groups(moments, self.num_features, self.eps, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"

@@ -1,0 +1,164 @@
+"""A photograph in tiles: what the U-Net makes of the whole, in bounded memory and without seams.
+
+Each tile is cut with a margin as wide as the U-Net reaches. What a layer takes from the whole image (the statistics of
+instance and group norm, the means of `Context`) is measured first over all tiles and then held fast, layer after layer:
+the input of one depends on those before it.
+"""
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from enhance.errors import SettingsError
+from enhance.measure import peak_bytes
+from enhance.models.unet import UNet
+from enhance.norm.batch import BatchNorm
+from enhance.norm.statistics import Moments, channel_moments
+
+_PROBE = 256  # side in pixels of the image that memory is measured on
+_HIDDEN = 1.5  # the CPU's convolutions take up to this times what torch's tensors do, for other layouts
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of the padded image, and the larger one that goes through the U-Net for it."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    outer: tuple[int, int, int, int]  # top, left, bottom, right
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        top, left, bottom, right = self.outer
+        return slice(top, bottom), slice(left, right)
+
+    def core(self, step: int = 1) -> tuple[slice, slice]:
+        """The rectangle within the larger one, in positions of `step` pixels."""
+        top, left = self.outer[:2]
+        return (
+            slice((self.top - top) // step, (self.bottom - top) // step),
+            slice((self.left - left) // step, (self.right - left) // step),
+        )
+
+
+def side_within(model: UNet, max_bytes: float, device: torch.device) -> int:
+    """Side in pixels of the largest square, margin included, that goes through the U-Net within `max_bytes`."""
+    with torch.inference_mode():
+        image = torch.zeros(1, 3, _PROBE, _PROBE, device=device)
+        per_pixel = _HIDDEN * peak_bytes(lambda: model(image)) / _PROBE**2
+    return int(math.sqrt(max_bytes / per_pixel))
+
+
+def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[Tile]:
+    """Tiles that cover an image of multiples of `multiple`; each, with its margin, is at most `side` wide and high.
+
+    Raises:
+        SettingsError: so small a side leaves little room besides the margin.
+    """
+    margin = -(-reach // multiple) * multiple
+    inner = (side - 2 * margin) // multiple * multiple
+    if inner < margin:  # nine times the work
+        raise SettingsError(
+            f"--max-memory is too small for this model, whose tiles have margins of {margin} px: give "
+            f"{(3.01 * margin / side) ** 2:.2f} times as much"
+        )
+    tiles = []
+    for top in range(0, height, inner):
+        for left in range(0, width, inner):
+            bottom, right = min(top + inner, height), min(left + inner, width)
+            first, last = (max(0, top - margin), max(0, left - margin)), (bottom + margin, right + margin)
+            tiles.append(Tile(top, left, bottom, right, (*first, min(height, last[0]), min(width, last[1]))))
+    return tiles
+
+
+def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -> Tensor:
+    """What `model` makes of the image, (3, H, W) -> (3, H, W), not clamped, on the image's device.
+
+    Args:
+        model: in evaluation mode, on `device`.
+        image: on any device; one tile at a time moves to `device`.
+        side: of the largest square that goes through the model at once.
+
+    Raises:
+        SettingsError: as `cut`, or a batch norm has no running statistics.
+    """
+    sides = model.padding(*image.shape[-2:])
+    padded = nn.functional.pad(image[None], sides, mode="reflect") if any(sides) else image[None]
+    height, width = padded.shape[-2:]
+    tiles = cut(height, width, side, model.reach, model.multiple)
+
+    def windows() -> Iterator[tuple[Tile, Tensor]]:
+        for tile in tiles:
+            rows, columns = tile.window
+            yield tile, padded[..., rows, columns].to(device)
+
+    names = _whole_image_layers(model, device)
+    if names:
+        model = copy.deepcopy(model)
+    for name in names:
+        _hold(model, name, windows())
+    result = torch.empty_like(padded)
+    for tile, window in windows():
+        rows, columns = tile.core()
+        enhanced = (window + model.residual(window))[..., rows, columns]
+        result[..., tile.top : tile.bottom, tile.left : tile.right] = enhanced.to(result.device)
+    left, right, top, bottom = sides
+    return result[0, :, top : height - bottom, left : width - right]
+
+
+def _whole_image_layers(model: UNet, device: torch.device) -> list[str]:
+    """Names of the layers that take something from the whole image, in the order in which they come."""
+    if any(isinstance(module, BatchNorm) and module.running_mean is None for module in model.modules()):
+        raise SettingsError(
+            "a batch norm without running statistics sees the whole image, and is not made for tiles: "
+            "raise --max-memory, or train with norm.track_running_stats=true"
+        )
+    names: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda _, __, name=name: names.append(name))
+        for name, module in model.named_modules()
+        if hasattr(module, "held")
+    ]
+    try:
+        model(torch.zeros(1, 3, model.multiple, model.multiple, device=device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return names
+
+
+class _Measured(Exception):
+    """What lies behind the measured layer need not be computed."""
+
+
+def _hold(model: UNet, name: str, windows: Iterator[tuple[Tile, Tensor]]) -> None:
+    """Have the model's layer `name` do to each tile what it does to the whole image."""
+    layer = model.get_submodule(name)
+    moments: Moments | None = None
+    tile: Tile
+
+    def measure(_: nn.Module, inputs: tuple[Tensor]) -> None:
+        nonlocal moments
+        step = (tile.outer[2] - tile.outer[0]) // inputs[0].shape[2]
+        rows, columns = tile.core(step)
+        found = channel_moments(inputs[0][..., rows, columns].contiguous())
+        moments = found if moments is None else moments.merge(found)
+        raise _Measured
+
+    hook = layer.register_forward_pre_hook(measure)
+    try:
+        for tile, window in windows:  # noqa: B007 -- `measure` reads the tile
+            with suppress(_Measured):
+                model.residual(window)
+    finally:
+        hook.remove()
+    assert moments is not None
+    assert callable(layer.held)
+    model.set_submodule(name, layer.held(moments))

@@ -1,0 +1,130 @@
+"""Tiles give what the whole image gives, without a seam, in bounded memory."""
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from enhance.errors import SettingsError
+from enhance.inference.enhancer import Enhancer
+from enhance.inference.tiles import cut, enhance_tiles, side_within
+from enhance.measure import peak_bytes
+from enhance.models.unet import UNet, build_unet
+from enhance.settings import ModelSettings, NormSettings
+
+CPU = torch.device("cpu")
+GIB = 0.0125  # too little for 700x800 px
+NORMS = ("bn", "brn", "bn_act", "in", "hin", "gn", "ln", "frn", "none")
+
+
+def trained(norm: NormSettings, **options) -> UNet:
+    """A U-Net whose weights and statistics are nowhere at their first values."""
+    torch.manual_seed(0)
+    model = build_unet(ModelSettings(width=8, depth=2, **options), norm)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, std=0.15)
+        else:
+            nn.init.uniform_(parameter, 0.2, 1)
+    for _ in range(2):
+        model(torch.rand(2, 3, 64, 64))
+    return model.eval()
+
+
+def two_halves(height: int, width: int) -> torch.Tensor:
+    """Dark above and bright below, so that each tile's own statistics are far from the image's."""
+    image = torch.rand(3, height, width) * 0.1
+    image[:, height // 2 :] += 0.8
+    return image
+
+
+@pytest.mark.parametrize("context", [False, True])
+@pytest.mark.parametrize("norm", NORMS)
+def test_tiles_give_what_the_whole_image_gives(norm: str, context: bool) -> None:
+    model = trained(NormSettings(norm, num_groups=4 if norm == "gn" else None), context=context)
+    image = two_halves(203, 331)
+    with torch.inference_mode():
+        whole = model(image[None])[0]
+        tiled = enhance_tiles(model, image, 216, CPU)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
+
+
+def test_a_tile_by_itself_would_show() -> None:
+    """The test above can fail: a part of the image alone comes out otherwise."""
+    model = trained(NormSettings("in"))
+    image = two_halves(192, 320)
+    with torch.inference_mode():
+        whole, part = model(image[None])[0], model(image[None, :, :96])[0]
+    assert (whole[:, :16] - part[:, :16]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("depth", "unshuffle", "down"), list(itertools.product((1, 2, 3), (1, 2), ("max_pool", "strided")))
+)
+def test_no_pixel_beyond_the_reach_matters_and_those_within_do(depth: int, unshuffle: int, down: str) -> None:
+    torch.manual_seed(0)
+    model = build_unet(
+        ModelSettings(width=4, depth=depth, unshuffle=unshuffle, down=down), NormSettings("none")
+    ).double()
+    nn.init.normal_(model.output.weight, std=0.5)
+    side = (2 * model.reach // model.multiple + 3) * model.multiple
+    before = torch.rand(1, 3, side, side, dtype=torch.float64)
+    after = before.clone()
+    after[..., side // 2, side // 2] += 1
+    with torch.inference_mode():
+        changed = (model(after) - model(before)).abs().amax((0, 1)).nonzero()
+    reached = (changed - side // 2).abs().max()
+    assert 0.6 * model.reach < reached <= model.reach
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (400, 64), (960, 1200)])
+def test_every_pixel_lies_in_one_tile(height: int, width: int) -> None:
+    tiles = cut(height, width, side=300, reach=70, multiple=8)
+    seen = torch.zeros(height, width)
+    for tile in tiles:
+        seen[tile.top : tile.bottom, tile.left : tile.right] += 1
+        rows, columns = tile.window
+        assert rows.stop - rows.start <= 300
+        assert columns.stop - columns.start <= 300
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("norm", ["bn", "gn"])
+def test_the_enhancer_takes_large_photographs_in_tiles(norm: str) -> None:
+    model = trained(NormSettings(norm, num_groups=4 if norm == "gn" else None))
+    image = two_halves(700, 800)
+    whole, tiled = Enhancer(model, CPU), Enhancer(model, CPU, max_gib=GIB)
+    assert tiled.side**2 < 700 * 800 < whole.side**2
+    torch.testing.assert_close(tiled.enhance(image), whole.enhance(image), rtol=0, atol=1e-5)
+    limits = [side_within(whole.model, 2**20 * mib, CPU) for mib in (50, 200)]
+    assert limits[1] == pytest.approx(2 * limits[0], abs=1)
+    taken = [peak_bytes(lambda each=each: each.enhance(image)) for each in (tiled, whole)]
+    assert taken[0] < GIB * 2**30 + 3 * image.nbytes < taken[1]  # with the image padded, and the result
+
+
+def test_too_little_memory_is_told() -> None:
+    model = trained(NormSettings("bn"))
+    with pytest.raises(SettingsError, match=r"--max-memory.*times as much"):
+        Enhancer(model, CPU, max_gib=0.001).enhance(torch.rand(3, 600, 600))
+    without = trained(NormSettings("bn", track_running_stats=False))
+    with pytest.raises(SettingsError, match="track_running_stats"):
+        Enhancer(without, CPU, max_gib=GIB).enhance(torch.rand(3, 700, 800))
+
+
+@pytest.mark.slow
+def test_24_megapixels_in_under_3_gib() -> None:
+    """The whole process, as `scripts/enhance_photos.py` runs."""
+    program = """
+import sys, torch, resource
+from enhance.inference.enhancer import Enhancer
+from enhance.models.unet import build_unet
+from enhance.settings import ModelSettings, NormSettings
+model = build_unet(ModelSettings(width=32, context=True), NormSettings("bn"))
+Enhancer(model, torch.device("cpu")).enhance(torch.rand(3, 4000, 6000))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(ended.stdout) < 3
