@@ -16,6 +16,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("photos", metavar="PHOTO_OR_FOLDER", type=Path)
     parser.add_argument("out", metavar="OUT", type=Path, help="a folder; for one photograph also a file name")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already there")
+    parser.add_argument("--strength", type=float, default=1, help="0 leaves the photograph as it is (default: 1)")
+    parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default: 95)")
     parser.add_argument(
         "--max-memory",
         type=float,
@@ -31,10 +33,14 @@ def main() -> None:
     arguments = parse_arguments()
     if not arguments.max_memory > 0:
         raise SettingsError(f"--max-memory {arguments.max_memory:g} is too small: it is more than 0, in GiB")
+    if not 0 <= arguments.strength <= 1:
+        raise SettingsError(f"--strength {arguments.strength:g} is out of range: it is between 0 and 1")
+    if not 1 <= arguments.quality <= 100:
+        raise SettingsError(f"--quality {arguments.quality} is out of range: it is between 1 and 100")
     pairs = pair_with_targets(arguments.photos, arguments.out, arguments.overwrite)
     path = locate(arguments.checkpoint, runs="runs")
     enhancer = Enhancer.load(path, choose_device(arguments.device), arguments.max_memory)
-    failures = enhance_files(enhancer, pairs)
+    failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality)
     print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {arguments.out}")
     if failures:
         more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []

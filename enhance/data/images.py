@@ -27,14 +27,14 @@ def read_image(path: Path | str) -> np.ndarray:
     """
     try:
         with Image.open(path) as file:
-            return np.array(_rgb(ImageOps.exif_transpose(file)))
+            return np.array(to_rgb(ImageOps.exif_transpose(file)))
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
     except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
         raise DataError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels have no fixed range")
     if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255

@@ -5,7 +5,8 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from enhance.data.images import list_images, read_image, shortened, to_tensor, write_image
+from enhance.data.images import list_images, shortened
+from enhance.data.photo import read_photo, write_photo
 from enhance.device import memory_told
 from enhance.errors import DataError, SettingsError
 from enhance.inference.enhancer import Enhancer
@@ -42,8 +43,12 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
     return pairs
 
 
-def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]]) -> list[str]:
+def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: float, quality: int) -> list[str]:
     """Enhance each photograph into its target file; returns why those that failed did, and goes on with the rest.
+
+    Args:
+        strength: between 0, which leaves the photograph as it is, and 1.
+        quality: of JPEG and WebP, 1 to 100.
 
     Raises:
         SettingsError: a target cannot be written.
@@ -51,15 +56,16 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]]) -> list[st
     failures = []
     for photo, target in tqdm(pairs, "enhancing", unit="photo", disable=None):
         try:
-            image = to_tensor(read_image(photo))
+            photograph = read_photo(photo)
         except DataError as error:
             failures.append(str(error))
             continue
         with memory_told(enhancer.device, f"{photo} is too large for it; lower --max-memory, or --device cpu"):
-            enhanced = enhancer.enhance(image)
+            image = photograph.tensor()
+            enhanced = image.lerp_(enhancer.enhance(image), strength)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_image(target, enhanced)
+            write_photo(target, photograph, enhanced, quality)
         except OSError as error:
             raise SettingsError(f"{target}: cannot be written ({error.strerror}); give another OUT") from error
     return failures

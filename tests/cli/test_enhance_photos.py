@@ -107,3 +107,42 @@ def test_a_place_that_cannot_be_written_is_told(enhance, make_run, photos: Path,
     ended = enhance(make_run(), photos, tmp_path / "file" / "out")
     assert ended.code == 2
     assert "file/out/odd.png: cannot be written" in ended.err
+
+
+def test_strength_blends(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    run = make_run()
+    read = {}
+    for strength in (0, 0.5, 1):
+        assert enhance(run, photos / "odd.png", tmp_path / f"{strength}.png", "--strength", str(strength)).code == 0
+        read[strength] = read_image(tmp_path / f"{strength}.png").astype(float)
+    assert np.array_equal(read[0], read_image(photos / "odd.png"))
+    assert np.abs(read[0.5] - (read[0] + read[1]) / 2).max() <= 1
+    assert (read[0] != read[1]).any()
+
+
+def test_tiles_give_the_same_file(enhance, make_run, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 60, (500, 600, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    run = make_run()
+    assert enhance(run, tmp_path / "a.png", tmp_path / "whole.png").code == 0
+    assert enhance(run, tmp_path / "a.png", tmp_path / "tiled.png", "--max-memory", "0.01").code == 0
+    whole, tiled = (read_image(tmp_path / name).astype(int) for name in ("whole.png", "tiled.png"))
+    assert np.abs(whole - tiled).max() <= 1  # where a value lies between two steps
+    assert (whole != tiled).mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--strength", "1.5"), "--strength 1.5"),
+        (("--quality", "0"), "--quality 0"),
+        (("--max-memory", "0"), "--max-memory 0"),
+        (("--max-memory", "nan"), "--max-memory nan"),
+    ],
+)
+def test_values_out_of_range_are_told(
+    enhance, make_run, photos: Path, tmp_path: Path, words: tuple[str, str], told: str
+) -> None:
+    ended = enhance(make_run(), photos, tmp_path / "out", *words)
+    assert (ended.code, told in ended.err) == (2, True)
+    assert not (tmp_path / "out").exists()

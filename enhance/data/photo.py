@@ -1,0 +1,194 @@
+"""A photograph with what its file says besides the colours: depth, alpha, EXIF, colour profile, resolution."""
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import torch
+from PIL import ExifTags, Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_png
+
+from enhance.data.images import image_format, to_rgb
+from enhance.errors import DataError
+
+_TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation, on (H, W, C)
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).transpose(1, 0, 2),
+    8: lambda pixels: np.rot90(pixels),
+}
+_ABOUT = (
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.Copyright,
+    ExifTags.Base.ExifOffset,
+    ExifTags.Base.GPSInfo,
+)
+
+
+@dataclass
+class Photo:
+    """One photograph, turned as its EXIF orientation says."""
+
+    pixels: np.ndarray  # uint8 or uint16 (H, W, 3), as the file stores them; grey has three equal channels
+    alpha: np.ndarray | None = None  # (H, W), of the same type
+    grey: bool = False
+    exif: bytes = b""  # without the orientation
+    profile: bytes | None = None  # ICC
+    more: dict[str, Any] = field(default_factory=dict)  # what Pillow's save takes besides, such as dpi
+
+    def tensor(self) -> Tensor:
+        """float32 (3, H, W) in [0, 1]."""
+        most = np.iinfo(self.pixels.dtype).max
+        return torch.from_numpy(np.ascontiguousarray(self.pixels.transpose(2, 0, 1), np.float32)).div_(most)
+
+
+def read_photo(path: Path) -> Photo:
+    """Read an image file of any kind that Pillow can decode.
+
+    Raises:
+        DataError: the file is missing, cannot be decoded, or is cut off.
+    """
+    try:
+        with Image.open(path) as file:
+            return _read(path, file)
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
+    except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
+        raise DataError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
+
+
+def _read(path: Path, file: Image.Image) -> Photo:
+    stored = file.getexif().get(ExifTags.Base.Orientation, 1)
+    file.load()  # turns a TIFF
+    exif = file.getexif()
+    left = exif.pop(ExifTags.Base.Orientation, 1)
+    if file.format == "TIFF":  # whose other tags say how its pixels lie
+        for tag in set(exif) - set(_ABOUT):
+            del exif[tag]
+    profile = file.info.get("icc_profile")
+    more = {"dpi": file.info["dpi"]} if "dpi" in file.info else {}
+    grey = file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
+    if file.mode == "CMYK":
+        profile = None  # it describes inks
+    deep = _sixteen_bits(path, file)
+    pixels = _TURN.get(left, np.asarray)(_eight_bits(file)) if deep is None else _TURN.get(stored, np.asarray)(deep)
+    colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
+    said = exif.tobytes() if len(exif) else b""
+    return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, grey, said, profile, more)
+
+
+def _eight_bits(file: Image.Image) -> np.ndarray:
+    """uint8 (H, W, 3), or 4 with alpha."""
+    if not file.has_transparency_data:
+        return np.asarray(to_rgb(file))
+    return np.concatenate((np.asarray(to_rgb(file)), np.asarray(file.convert("RGBA"))[..., 3:]), 2)
+
+
+def _sixteen_bits(path: Path, file: Image.Image) -> np.ndarray | None:
+    """uint16 (H, W, 1 to 4) of a file that holds as much, of which Pillow keeps 8 bits; else None."""
+    if file.format == "PNG":
+        encoded = np.fromfile(path, np.uint8)
+        if encoded[24] == 16:  # the bit depth, in the first chunk
+            return decode_png(torch.from_numpy(encoded), ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
+    elif file.format == "TIFF":
+        page = tifffile.TiffFile(path).pages.first
+        if page.dtype == np.uint16 and page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
+            pixels = page.asarray()
+            if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+                pixels = np.moveaxis(pixels, 0, 2)
+            return pixels.reshape(*pixels.shape[:2], -1)
+    return None
+
+
+def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> None:
+    """Write the enhanced colours with all that `photo` says besides, as far as the format of `path` can hold it; 16
+    bits go into PNG and TIFF. `path` holds, at every moment, either the old file or the new one, whole.
+
+    Args:
+        enhanced: (3, H, W) in [0, 1].
+        quality: of JPEG and WebP, 1 to 100.
+
+    Raises:
+        DataError: the suffix names no format that can be written.
+        OSError: the file cannot be written.
+    """
+    kind = image_format(path)
+    deep = photo.pixels.dtype == np.uint16 and kind in ("PNG", "TIFF")
+    most = 65535 if deep else 255
+    values = enhanced.mean(0, keepdim=True) if photo.grey else enhanced
+    pixels = (values * most).round_().permute(1, 2, 0).numpy().astype(np.uint16 if deep else np.uint8)
+    if photo.alpha is not None and kind != "JPEG":
+        alpha = photo.alpha if deep or photo.alpha.dtype == np.uint8 else (photo.alpha // 257).astype(np.uint8)
+        pixels = np.concatenate((pixels, alpha[..., None].astype(pixels.dtype)), 2)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        if deep and kind == "PNG":
+            _write_deep_png(temporary, pixels, photo)
+        elif deep:
+            _write_deep_tiff(temporary, pixels, photo)
+        else:
+            lossy = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
+            said = {"exif": photo.exif, "icc_profile": photo.profile}
+            picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+            picture.save(temporary, kind, **lossy, **{key: value for key, value in said.items() if value}, **photo.more)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_deep_tiff(path: Path, pixels: np.ndarray, photo: Photo) -> None:
+    grey = pixels.shape[2] < 3
+    exif = Image.Exif()
+    exif.load(photo.exif)
+    tifffile.imwrite(
+        path,
+        pixels.squeeze(2) if pixels.shape[2] == 1 else pixels,
+        photometric="minisblack" if grey else "rgb",
+        planarconfig=None if pixels.shape[2] == 1 else "contig",
+        extrasamples=["unassalpha"] if pixels.shape[2] in (2, 4) else None,
+        iccprofile=photo.profile,
+        extratags=[(tag, "s", 0, text, True) for tag, text in exif.items() if isinstance(text, str)],
+        resolution=photo.more.get("dpi"),
+        resolutionunit="INCH" if "dpi" in photo.more else None,
+        metadata=None,
+        software=False,
+        compression="zlib",
+        predictor=True,
+    )
+
+
+def _write_deep_png(path: Path, pixels: np.ndarray, photo: Photo) -> None:
+    """16 bits a channel, which Pillow does not write in colour (PNG specification, ISO/IEC 15948)."""
+    height, width, channels = pixels.shape
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = pixels.astype(">u2", order="C").view(np.uint8).reshape(height, -1)
+    filtered = rows.copy()
+    filtered[1:] -= rows[:-1]  # each row but the first as its difference from the row above: filter type "up"
+    kinds = np.full((height, 1), 2, np.uint8)
+    kinds[0] = 0
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))]
+    if photo.profile:
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(photo.profile)))
+    if photo.exif:
+        chunks.append((b"eXIf", photo.exif.removeprefix(b"Exif\0\0")))
+    chunks += [(b"IDAT", zlib.compress(np.concatenate((kinds, filtered), 1).tobytes())), (b"IEND", b"")]
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for name, data in chunks:
+            file.write(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)))
