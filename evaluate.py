@@ -12,6 +12,7 @@ from enhance.errors import SettingsError
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.choose import choose_pairs
 from enhance.evaluation.evaluate import score
+from enhance.evaluation.intervals import intervals_of_means
 from enhance.evaluation.statistics import compare_statistics
 from enhance.inference.enhancer import Enhancer
 from enhance.norm.recalibrate import batch_norms
@@ -46,6 +47,7 @@ def evaluate(settings: EvaluationSettings) -> None:
     evaluation.statistics = compare_statistics(
         model, kept, evaluation.scores, choice.source, choice.training, device, settings.recalibrate
     )
+    evaluation.scenes, evaluation.intervals = intervals_of_means(evaluation.scores, choice.source)
     print(report.terminal_table(evaluation))
     report.write(evaluation, folder)
     sheet = contact_sheet.draw(evaluation.scores, choice.source, Enhancer(model, device).enhance, evaluation.title())

@@ -84,11 +84,12 @@ def _unseen(data: DataSettings) -> tuple[str, PairSource | None]:
 
 def _count_shared(source: PairSource, training: PairSource) -> int:
     """How many bright images of `source` show a scene of the training images, by perceptual hash."""
-    known = np.stack([_scene(training, index) for index in range(len(training))])
-    differing = [np.count_nonzero(known != _scene(source, index), axis=1) for index in range(len(source))]
+    known = np.stack([scene_hash(training, index) for index in range(len(training))])
+    differing = [np.count_nonzero(known != scene_hash(source, index), axis=1) for index in range(len(source))]
     return sum(bits.min() <= SAME_SCENE for bits in differing)
 
 
-def _scene(source: PairSource, index: int) -> np.ndarray:
+def scene_hash(source: PairSource, index: int) -> np.ndarray:
+    """Perceptual hash of the bright image of a pair, for `enhance.data.scenes.group_scenes`."""
     normal = source.whole(index)[1]
     return perceptual_hash((normal * 255).round().byte().permute(1, 2, 0).numpy())

@@ -13,6 +13,7 @@ import torch
 
 from enhance.errors import SettingsError
 from enhance.evaluation.evaluate import SCORES, ImageScore, mean_score
+from enhance.evaluation.intervals import TITLES
 
 GT_MEAN = "GT-mean: the output is first scaled to the reference's mean brightness, which no user has."
 STATISTICS = "batch norm: running statistics as training left them; recalibrated over whole training images."
@@ -43,6 +44,8 @@ class Evaluation:
     scores: list[ImageScore] = field(default_factory=list)
     statistics: list[StatisticsScore] = field(default_factory=list)  # batch norms with running statistics only
     warnings: list[str] = field(default_factory=list)
+    scenes: int = 0  # that the images show, where they were counted
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # 95 %, of means, by field of ImageScore
 
     def title(self) -> str:
         """One line: which checkpoint, which data, which split, how many images."""
@@ -134,6 +137,13 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     seconds = mean_score(evaluation.scores)["seconds"]
     remarks = [f"warning: {warning}" for warning in evaluation.warnings]
     remarks += [GT_MEAN, f"{seconds:.3f} s per image on {evaluation.device}, the model alone."]
+    if evaluation.intervals:
+        found = [
+            f"{TITLES[key]} {low:.{digits}f} to {high:.{digits}f}"
+            for key, (low, high) in evaluation.intervals.items()
+            for digits in [2 if key.startswith("psnr") else 4]
+        ]
+        remarks.append(f"95 % intervals of the means, bootstrap over {evaluation.scenes} scenes: {', '.join(found)}.")
     if evaluation.statistics:
         remarks.append(STATISTICS)
     remarks += [f"{choice.statistics}: {choice.note}" for choice in evaluation.statistics if choice.note]

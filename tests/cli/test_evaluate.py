@@ -41,6 +41,9 @@ def test_by_default_the_newest_run_is_scored_on_its_own_held_out_images(evaluate
     mean = next(line.split() for line in ended.out.splitlines() if line.startswith("mean of 2"))
     assert mean[3] == f"{report['mean']['psnr']:.2f}"
     assert mean[5] == f"{report['mean']['psnr_gt_mean']:.2f}"
+    low, high = report["intervals"]["psnr"]
+    assert low <= report["mean"]["psnr"] <= high
+    assert f"bootstrap over 2 scenes: PSNR {low:.2f} to {high:.2f}" in ended.out
     assert Image.open(folder / "contact_sheet.png").format == "PNG"
 
 

@@ -1,0 +1,67 @@
+"""Is A better than B? Both score the same images; the mean difference has a 95 % bootstrap interval over scenes.
+
+python scripts/compare_checkpoints.py runs/A runs/B
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from enhance import checkpoint
+from enhance.device import choose_device
+from enhance.errors import DataError, told_to_the_user
+from enhance.evaluation.choose import choose_pairs
+from enhance.evaluation.evaluate import score
+from enhance.evaluation.intervals import TITLES, interval, scenes_of
+from enhance.settings import DataSettings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoints", metavar="A B", nargs=2, help="run folders (their best.pt) or checkpoint files")
+    parser.add_argument("--data", help="a data set's name, such as lol_v1 (default: the data of A's run)")
+    parser.add_argument("--root", help="with --data: where it lies")
+    parser.add_argument("--images", action="store_true", help="also print the difference of every image")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    args = parser.parse_args()
+    if args.root and not args.data:
+        raise DataError("--root needs --data, the name of the data set that lies there")
+    device = choose_device(args.device)
+    files = [checkpoint.locate(each, "") for each in args.checkpoints]
+    kept = [checkpoint.load(file) for file in files]
+    data = DataSettings(name=args.data, root=args.root) if args.data else kept[0].settings.data
+    choices = [choose_pairs(each.settings, dataclasses.replace(data)) for each in kept]
+    source = choices[0].source
+    a, b = (
+        score(checkpoint.load_model(each, file, device), source, device) for each, file in zip(kept, files, strict=True)
+    )
+    scenes = scenes_of(source)
+    print(f"A {Path(files[0])}\nB {Path(files[1])}")
+    print(f"{choices[0].data}, {choices[0].split}: {len(source)} images of {scenes.max() + 1} scenes")
+    for warning in dict.fromkeys(warning for choice in choices for warning in choice.warnings):
+        print(f"warning: {warning}")
+    for key, title in TITLES.items():
+        differences = [getattr(one, key) - getattr(other, key) for one, other in zip(a, b, strict=True)]
+        means = [fmean(getattr(image, key) for image in scores) for scores in (a, b)]
+        print(f"{title:12} A {means[0]:7.4f}  B {means[1]:7.4f}  A - B {told(differences, scenes)}")
+    if args.images:
+        for one, other in sorted(zip(a, b, strict=True), key=lambda both: both[0].psnr - both[1].psnr):
+            print(f"{one.name}: A {one.psnr:.2f}  B {other.psnr:.2f}  A - B {one.psnr - other.psnr:+.2f} dB")
+
+
+def told(differences: list[float], scenes: np.ndarray) -> str:
+    """The mean difference, its interval, and what follows."""
+    found = interval(differences, scenes)
+    if found is None:
+        return f"{fmean(differences):+.4f}  (no interval: too few scenes, or images without an error)"
+    low, high = found
+    verdict = "A is better" if low > 0 else "B is better" if high < 0 else "no difference shown"
+    return f"{fmean(differences):+.4f}  ({low:+.4f} to {high:+.4f}): {verdict}"
+
+
+if __name__ == "__main__":
+    with told_to_the_user():
+        main()
