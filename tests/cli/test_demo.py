@@ -1,0 +1,41 @@
+"""`scripts/demo.py` starts, says where, and ends on Ctrl-C."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.request import urlopen
+
+from tests.cli.conftest import ROOT, Ended
+
+
+def test_the_page_is_there_until_ctrl_c(make_run: Callable[..., Path]) -> None:
+    words = [sys.executable, ROOT / "scripts" / "demo.py", make_run(), "--device", "cpu"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"open (http://127\.0\.0\.1:\d+/)", line)
+        assert found, line
+        assert b"enhance" in urlopen(found[1]).read()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
+def test_a_missing_run_is_told(run_script: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = run_script("scripts/demo.py", tmp_path / "nowhere")
+    assert ended.code == 2
+    assert "nowhere: no such file or folder" in ended.err
+
+
+def test_a_taken_port_is_told(run_script: Callable[..., Ended], make_run: Callable[..., Path]) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = run_script("scripts/demo.py", make_run(), "--device", "cpu", "--port", str(port))
+    assert ended.code == 2
+    assert f"--port {port}" in ended.err

@@ -1,0 +1,119 @@
+"""The web page: what it does with good, bad and huge files, and in a real browser."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from enhance.data.images import read_image
+from enhance.errors import DataError
+from enhance.inference.enhancer import Enhancer
+from enhance.inference.page import MOST_MEGAPIXELS, Page, served
+from enhance.models.unet import build_unet
+from enhance.settings import ModelSettings, NormSettings
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def enhancer(seed: int) -> Enhancer:
+    torch.manual_seed(seed)
+    model = build_unet(ModelSettings(width=8, depth=1), NormSettings("bn"))
+    nn.init.normal_(model.output.weight, std=0.1)
+    return Enhancer(model, torch.device("cpu"))
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page({"first": enhancer(0), "second": enhancer(1)})
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 60, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "night.png")
+    return tmp_path / "night.png"
+
+
+def test_strength_and_model_change_the_result(page: Page, photo: Path) -> None:
+    _, image, none = page.enhance(str(photo), "first", 0)
+    _, _, half = page.enhance(str(photo), "first", 0.5)
+    _, _, whole = page.enhance(str(photo), "first", 1)
+    assert torch.equal(none, image)
+    torch.testing.assert_close(whole, page.enhancers["first"].enhance(image))
+    torch.testing.assert_close(half, (image + whole) / 2)
+    assert not torch.equal(page.enhance(str(photo), "second", 1)[2], whole)
+
+
+def test_a_bad_file_is_told_without_its_place_on_the_server(page: Page, tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:200])
+    for name in ("text.png", "cut.png"):
+        with pytest.raises(DataError, match=rf"^{name}: ") as caught:
+            page.enhance(str(tmp_path / name), "first", 1)
+        assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_huge_file_is_refused_by_its_head(page: Page, tmp_path: Path) -> None:
+    side = int((MOST_MEGAPIXELS * 1e6) ** 0.5) + 100
+    Image.new("1", (side, side)).save(tmp_path / "huge.png")
+    with pytest.raises(DataError, match=r"^huge\.png: .* px are too large"):
+        page.enhance(str(tmp_path / "huge.png"), "first", 1)
+    Image.new("1", (4 * side, 4 * side)).save(tmp_path / "bomb.png")
+    with pytest.raises(DataError, match=r"^bomb\.png: far too large"):
+        page.enhance(str(tmp_path / "bomb.png"), "first", 1)
+
+
+@pytest.fixture
+def address(page: Page) -> Iterator[str]:
+    with served(page, "127.0.0.1", None) as place:
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        yield place
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "../../../../etc/passwd", str(Path(__file__))])
+def test_nothing_else_is_served(address: str, place: str) -> None:
+    assert urlopen(address).status == 200
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{address}gradio_api/file={place}")
+    assert refused.value.code in (403, 404)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_in_a_browser(address: str, page: Page, photo: Path, tmp_path: Path) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        window = browser.new_page()
+        requested: list[str] = []
+        window.on("request", lambda request: requested.append(request.url))
+        window.goto(address)
+        upload = window.locator("#photo input[type=file]")
+        expect(window.locator("#download")).to_be_disabled()
+        upload.set_input_files(photo)
+        expect(window.locator("#pictures img")).to_have_count(2)
+        expect(window.locator("#said")).to_contain_text("80 x 60 px")
+        with window.expect_download() as caught:
+            window.locator("#download").click()
+        caught.value.save_as(tmp_path / caught.value.suggested_filename)
+        window.locator("#photo").get_by_label("Clear").click()
+        expect(window.locator("#pictures img")).to_have_count(0)
+        (tmp_path / "text.png").write_text("no image")
+        upload.set_input_files(tmp_path / "text.png")
+        expect(window.get_by_text("text.png: not an image file")).to_be_visible()
+        browser.close()
+    wanted = page.enhance(str(photo), "first", 1)[2]
+    written = read_image(tmp_path / "night-enhanced.png").astype(int)
+    assert np.abs(written - (wanted * 255).permute(1, 2, 0).numpy()).max() <= 0.51
+    elsewhere = [url for url in requested if not url.startswith((address, "data:", "blob:"))]
+    assert elsewhere == []
