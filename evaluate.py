@@ -1,6 +1,5 @@
 """Score a checkpoint: python evaluate.py [checkpoint=RUN_OR_FILE] [data=lol_v1 data.root=DIR] [out=FOLDER].
-
-recalibrate=train or recalibrate=target (AdaBN) also scores with batch norms recalibrated on those images.
+recalibrate=train|target (AdaBN) also scores with batch norms recalibrated now, protocol=all as other papers do.
 """
 
 from pathlib import Path
@@ -13,6 +12,7 @@ from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.choose import choose_pairs
 from enhance.evaluation.evaluate import score
 from enhance.evaluation.intervals import intervals_of_means
+from enhance.evaluation.protocols import score_protocols
 from enhance.evaluation.statistics import compare_statistics
 from enhance.inference.enhancer import Enhancer
 from enhance.norm.recalibrate import batch_norms
@@ -25,10 +25,8 @@ def evaluate(settings: EvaluationSettings) -> None:
     device = choose_device(settings.device)
     model = checkpoint.load_model(kept, path, device)
     if settings.recalibrate is not None and not batch_norms(model):
-        norm = kept.settings.norm.name
-        raise SettingsError(
-            f"recalibrate={settings.recalibrate}: norm={norm} keeps no running statistics; leave it out"
-        )
+        what = f"recalibrate={settings.recalibrate}: norm={kept.settings.norm.name}"
+        raise SettingsError(f"{what} keeps no running statistics; leave it out")
     choice = choose_pairs(kept.settings, settings.data, with_training=settings.recalibrate == "train")
     evaluation = report.Evaluation(
         checkpoint=str(path),
@@ -48,6 +46,8 @@ def evaluate(settings: EvaluationSettings) -> None:
         model, kept, evaluation.scores, choice.source, choice.training, device, settings.recalibrate
     )
     evaluation.scenes, evaluation.intervals = intervals_of_means(evaluation.scores, choice.source)
+    if settings.protocol == "all":
+        evaluation.protocols, evaluation.remarks = score_protocols(model, choice.source, device)
     print(report.terminal_table(evaluation))
     report.write(evaluation, folder)
     sheet = contact_sheet.draw(evaluation.scores, choice.source, Enhancer(model, device).enhance, evaluation.title())

@@ -51,6 +51,7 @@ def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
     # A data set chooses a schedule, which is for training.
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "schedule"])
     settings = _typed(EvaluationSettings, config)
+    one_of("protocol", settings.protocol, ("plain", "all"))
     if settings.recalibrate is not None:
         one_of("recalibrate", settings.recalibrate, ("train", "target"))
     if settings.data is not None:

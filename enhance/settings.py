@@ -159,6 +159,7 @@ class EvaluationSettings:
 
     checkpoint: str | None = None  # a run folder (its best.pt) or a .pt file; None takes the newest of `runs`
     data: DataSettings | None = None  # None takes the data of the run that wrote the checkpoint
+    protocol: str = "plain"  # plain (RGB, with and without GT-mean), or all: 8 bits, grey, Y and LPIPS as well
     recalibrate: str | None = None  # train or target: also score with batch norms recalibrated now, on which images
     runs: str = "runs"  # folder of all run folders
     device: str = "auto"  # auto, cpu, cuda or cuda:N

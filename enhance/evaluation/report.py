@@ -14,6 +14,7 @@ import torch
 from enhance.errors import SettingsError
 from enhance.evaluation.evaluate import SCORES, ImageScore, mean_score
 from enhance.evaluation.intervals import TITLES
+from enhance.evaluation.protocols import told
 
 GT_MEAN = "GT-mean: the output is first scaled to the reference's mean brightness, which no user has."
 STATISTICS = "batch norm: running statistics as training left them; recalibrated over whole training images."
@@ -44,6 +45,8 @@ class Evaluation:
     scores: list[ImageScore] = field(default_factory=list)
     statistics: list[StatisticsScore] = field(default_factory=list)  # batch norms with running statistics only
     warnings: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    protocols: dict[str, dict[str, float]] = field(default_factory=dict)  # means, where they were asked for
     scenes: int = 0  # that the images show, where they were counted
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # 95 %, of means, by field of ImageScore
 
@@ -108,6 +111,7 @@ def terminal_table(evaluation: Evaluation) -> str:
         "",
         *(_aligned(row, width) for row in means),
         "",
+        *_protocol_lines(evaluation),
         *_remarks(evaluation),
     ]
     return "\n".join(lines)
@@ -121,7 +125,19 @@ def markdown(evaluation: Evaluation) -> str:
     means = "\n".join(_piped(row) for row in [["", *columns], rule, *_mean_rows(evaluation)])
     each = "\n".join(_piped(row) for row in [["image", *columns], rule, *images])
     remarks = "\n".join(f"- {remark}" for remark in _remarks(evaluation))
-    return f"# Evaluation\n\n{evaluation.title()}\n\n{means}\n\n{remarks}\n\n## Each image\n\n{each}\n"
+    protocols = ""
+    if evaluation.protocols:
+        rows = [["protocol", "PSNR (dB)", "SSIM"], ["---", "---:", "---:"], *told(evaluation.protocols)]
+        protocols = "\n".join(_piped(row) for row in rows) + "\n\n"
+    return f"# Evaluation\n\n{evaluation.title()}\n\n{means}\n\n{protocols}{remarks}\n\n## Each image\n\n{each}\n"
+
+
+def _protocol_lines(evaluation: Evaluation) -> list[str]:
+    if not evaluation.protocols:
+        return []
+    rows = [["protocol", "PSNR", "SSIM"], *told(evaluation.protocols)]
+    width = max(len(row[0]) for row in rows)
+    return [*(_aligned(row, width) for row in rows), ""]
 
 
 def _mean_rows(evaluation: Evaluation) -> list[list[str]]:
@@ -146,6 +162,7 @@ def _remarks(evaluation: Evaluation) -> list[str]:
         remarks.append(f"95 % intervals of the means, bootstrap over {evaluation.scenes} scenes: {', '.join(found)}.")
     if evaluation.statistics:
         remarks.append(STATISTICS)
+    remarks += evaluation.remarks
     remarks += [f"{choice.statistics}: {choice.note}" for choice in evaluation.statistics if choice.note]
     return remarks
 

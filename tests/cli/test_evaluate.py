@@ -215,3 +215,14 @@ def test_as_a_process_it_ends_with_2_and_leaves_nothing_behind(tmp_path: Path) -
         "error: nowhere: no run with a checkpoint here; train first (python train.py), or give checkpoint=PATH\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_protocols_are_printed_and_written(evaluate, make_run) -> None:
+    run = make_run()
+    ended = evaluate("protocol=all")
+    assert ended.code == 0, ended.err
+    report = read_report(run / "evaluation-lol_v1-validation")
+    assert report["protocols"]["RGB"]["psnr"] == pytest.approx(report["mean"]["psnr"], abs=1e-6)
+    assert f"{report['protocols']['Y of BT.601']['psnr']:.2f}" in ended.out
+    assert "| Y of BT.601 |" in (run / "evaluation-lol_v1-validation" / "report.md").read_text()
+    assert evaluate("protocol=grey").code == 2
