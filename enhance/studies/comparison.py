@@ -16,8 +16,13 @@ class Mean:
     """Mean over seeds."""
 
     value: float
-    half_width: float  # of the 95 % interval by Student's t; nan with one seed
+    deviation: float  # standard deviation between seeds; nan with one
     seeds: int
+
+    @property
+    def half_width(self) -> float:
+        """Of the 95 % interval by Student's t; nan with one seed."""
+        return float(t.ppf(0.975, self.seeds - 1)) * self.deviation / math.sqrt(self.seeds)
 
     def told(self, digits: int) -> str:
         interval = "" if math.isnan(self.half_width) else f" ± {self.half_width:.{digits}f}"
@@ -30,8 +35,7 @@ Curve = dict[str, Mean]  # by the values of a setting
 def mean_of(values: list[float]) -> Mean:
     """Raises `statistics.StatisticsError` without values."""
     count = len(values)
-    half_width = t.ppf(0.975, count - 1) * stdev(values) / math.sqrt(count) if count > 1 else math.nan
-    return Mean(fmean(values), float(half_width), count)
+    return Mean(fmean(values), stdev(values) if count > 1 else math.nan, count)
 
 
 def check_key(runs: Iterable[Run], key: str) -> None:

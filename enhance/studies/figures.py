@@ -22,8 +22,10 @@ _SPREAD = 0.16  # of the points at one value over the axis, so that their interv
 
 def draw_all(runs: list[Run], key: str, folder: Path) -> list[Path]:
     """Write the figures that the runs allow into `folder`; returns the files."""
+    short = key.split(".")[-1]
     figures = {
-        f"psnr_against_{key.split('.')[-1]}.png": against(runs, key),
+        f"psnr_against_{short}.png": against(runs, key, "psnr", "PSNR, dB"),
+        f"gt_mean_against_{short}.png": against(runs, key, "psnr_gt_mean", "PSNR with GT-mean, dB"),
         "split_of_the_loss.png": split_of_the_loss(runs, key),
         "training_and_new_images.png": training_and_new_images(runs, key),
         "learning_curves.png": learning_curves(runs),
@@ -40,10 +42,14 @@ def draw_all(runs: list[Run], key: str, folder: Path) -> list[Path]:
     return list(drawn)
 
 
-def against(runs: list[Run], key: str) -> Figure:
-    """PSNR against a setting."""
+def against(runs: list[Run], key: str, score: str, title: str) -> Figure | None:
+    """A score against a setting; None where no run has it."""
+    found = curves(runs, score, key)
+    if not found:
+        return None
     figure = Figure(figsize=(8, 5), layout="constrained")
-    _panel(figure.subplots(), curves(runs, "psnr", key), key)
+    _panel(figure.subplots(), found, key)
+    figure.axes[0].set_ylabel(title)
     figure.axes[0].legend(ncols=2, fontsize=8)
     return figure
 

@@ -120,6 +120,7 @@ def test_the_table_of_the_study_is_drawn(
         assert (tmp_path / "again" / name).read_text() == (tmp_path / "out" / name).read_text()
     figures = {
         "psnr_against_batch_size.png",
+        "gt_mean_against_batch_size.png",
         "split_of_the_loss.png",
         "training_and_new_images.png",
         "psnr_against_memory.png",
@@ -138,7 +139,11 @@ def test_ordinary_runs_are_compared(run_script: Callable[..., Ended], tmp_path: 
     compared = run_script("scripts/compare_norms.py", tmp_path / "runs", "--against", "model.width", "--out", out)
     assert compared.code == 0, compared.err
     assert "| norm | model.width 8 | model.width 16 |" in compared.out
-    assert {file.name for file in out.glob("*.png")} == {"psnr_against_width.png", "learning_curves.png"}
+    assert {file.name for file in out.glob("*.png")} == {
+        "psnr_against_width.png",
+        "gt_mean_against_width.png",
+        "learning_curves.png",
+    }
 
 
 def test_finished_runs_are_skipped_and_stopped_ones_go_on(sweep: Callable[..., Ended], tmp_path: Path) -> None:
