@@ -24,6 +24,8 @@ def from_config(config: DictConfig) -> Settings:
             raise SettingsError(f"norm.{key}=null is no value: leave it out, or give another")
     settings = _checked(config)
     _make_places_absolute(settings.data)
+    if settings.objective.vgg is not None:
+        settings.objective.vgg = str(Path(settings.objective.vgg).expanduser().absolute())
     return settings
 
 

@@ -11,6 +11,7 @@ from enhance.errors import SettingsError
 from enhance.settings import Settings
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")
+_PARTS = ("l1", "charbonnier", "ssim", "ms_ssim", "edge", "colour", "perceptual")
 _SMALLEST: dict[str, float] = {
     "seed": 0,
     "batch_size": 1,
@@ -32,8 +33,7 @@ _SMALLEST: dict[str, float] = {
     "norm.d_max": 0,
     "norm.ramp_start": 0,
     "norm.freeze_after": 0,
-    "objective.l1": 0,
-    "objective.ssim": 0,
+    **{f"objective.{part}": 0 for part in _PARTS},
     "optimizer.lr": 0,
     "optimizer.weight_decay": 0,
     "optimizer.clip": 0,
@@ -109,8 +109,8 @@ def check_ranges(settings: Settings) -> None:
             raise SettingsError(
                 f"{key}={name} is no name for a folder: leave out / and choose another; runs= is its place"
             )
-    if settings.objective.l1 == 0 and settings.objective.ssim == 0:
-        raise SettingsError("objective.l1 and objective.ssim are both 0: nothing to learn from; raise one")
+    if not any(getattr(settings.objective, part) for part in _PARTS):
+        raise SettingsError(f"every weight of objective is 0: nothing to learn from; raise one of {', '.join(_PARTS)}")
     multiple = settings.model.unshuffle * 2**settings.model.depth
     if multiple > 32:
         raise SettingsError(

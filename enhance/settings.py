@@ -85,7 +85,14 @@ class ObjectiveSettings:
     """Weights of the parts of the loss; a part of weight 0 is not computed."""
 
     l1: float = 1.0  # mean absolute error
+    charbonnier: float = 0.0  # sqrt(error^2 + 1e-6)
     ssim: float = 0.2  # 1 - SSIM, window 11, sigma 1.5
+    ms_ssim: float = 0.0  # 1 - MS-SSIM
+    edge: float = 0.0  # mean absolute difference of Sobel gradients
+    colour: float = 0.0  # absolute difference of the channels' means
+    perceptual: float = 0.0  # mean absolute difference of VGG-16 features
+    vgg: str | None = None  # file of VGG-16 weights, for perceptual; None: torch's cache
+    gt_mean: bool = False  # each part but colour also at the target's brightness (arXiv 2507.20148)
 
 
 @dataclass

@@ -69,7 +69,8 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, settings.optimizer, settings.images_per_step)
         self.schedule = learning_rate(self.optimizer, settings.schedule, self.steps)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        self.eager_loss = training_loss(self.model, Objective(settings.objective), self.device, self.dtype)
+        objective = Objective(settings.objective).to(self.device)
+        self.eager_loss = training_loss(self.model, objective, self.device, self.dtype)
         self.loss = compiled(self.eager_loss, self.device) if settings.compile else self.eager_loss
         self.step = 0
         self.saved = -1  # step of the last checkpoint

@@ -73,6 +73,7 @@ def test_every_norm_trains(train: Callable[..., Ended], tmp_path: Path, norm: st
         ("precision=bf16", "data.workers=2"),
         ("schedule.steps=null", "schedule.epochs=0.7", "optimizer.clip=0", "objective=l1", "deterministic=true"),
         ("data=demo", "data.root=null"),
+        ("objective.gt_mean=true", "objective.ms_ssim=0.1", "objective.edge=0.1", "objective.colour=0.1"),
     ],
 )
 def test_settings_train(train: Callable[..., Ended], tmp_path: Path, words: tuple[str, ...]) -> None:
@@ -343,6 +344,9 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
         (("schedule.steps=null", "schedule.epochs=0"), "schedule.epochs=0"),
         (("seed=99999999999999999999",), "seed"),
         (("name=a/b",), "name=a/b"),
+        (("objective.l1=0", "objective.ssim=0"), "every weight of objective is 0"),
+        (("objective.edge=-1",), "objective.edge=-1.0 is too small"),
+        (("objective.perceptual=1", "objective.vgg=nowhere.pth"), "nowhere.pth is missing: get it from https://"),
         (("data=photos", "data.root=tests", "data.val_root=tests"), "are one folder"),
         (("data=pairs", "data.root=null", "data.low=tests", "data.normal=tests"), "are one folder"),
     ],

@@ -1,9 +1,14 @@
 """The loss is the weighted sum of its parts, each what it says."""
 
+import math
+from pathlib import Path
+
 import pytest
 import torch
+import torchvision
 from skimage.metrics import structural_similarity
 
+from enhance.errors import SettingsError
 from enhance.settings import ObjectiveSettings
 from enhance.training.objective import Objective
 
@@ -36,3 +41,83 @@ def test_gradient_does_not_vanish_outside_the_range() -> None:
     Objective(ObjectiveSettings(ssim=0.0))(output, torch.rand(1, 3, 16, 16))[0].backward()
     assert output.grad is not None
     assert (output.grad > 0).all()
+
+
+NONE = {"l1": 0.0, "ssim": 0.0}
+PARTS = ("l1", "charbonnier", "ssim", "ms_ssim", "edge", "colour")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("gt_mean", [False, True])
+def test_each_part_is_0_for_equal_images_and_falls_by_descent(part: str, gt_mean: bool) -> None:
+    torch.manual_seed(0)
+    objective = Objective(ObjectiveSettings(**(NONE | {part: 1.0}), gt_mean=gt_mean))
+    target = torch.rand(2, 3, 48, 48) * 0.8 + 0.1
+    assert objective(target, target)[0].item() == pytest.approx(1e-3 if part == "charbonnier" else 0, abs=1e-5)
+    output = (target * 0.7).requires_grad_()
+    first, parts = objective(output, target)
+    assert list(parts) == [part]
+    first.backward()
+    with torch.no_grad():
+        second = objective(output - 1e-3 * output.grad / output.grad.abs().max(), target)[0]
+    assert second < first
+
+
+def test_charbonnier_edge_and_colour_are_what_they_say() -> None:
+    output, target = torch.rand(2, 3, 20, 24), torch.rand(2, 3, 20, 24)
+    _, parts = Objective(ObjectiveSettings(**(NONE | {"charbonnier": 1.0, "edge": 1.0, "colour": 1.0})))(output, target)
+    error = (output - target).double()
+    assert parts["charbonnier"].item() == pytest.approx((error**2 + 1e-6).sqrt().mean().item(), rel=1e-5)
+    assert parts["colour"].item() == pytest.approx(error.mean((2, 3)).abs().mean().item(), rel=1e-5)
+    sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=torch.float64) / 8
+    whole = torch.nn.functional.pad(error, (1, 1, 1, 1), mode="replicate").flatten(0, 1)[:, None]
+    wanted = [torch.nn.functional.conv2d(whole, kernel[None, None]).abs().mean() for kernel in (sobel, sobel.mT)]
+    assert parts["edge"].item() == pytest.approx(torch.stack(wanted).mean().item(), rel=1e-4)
+
+
+def test_gt_mean_forgives_brightness_alone_and_the_less_the_more_it_is_off() -> None:
+    torch.manual_seed(0)
+    target = torch.rand(1, 3, 32, 32) * 0.4
+    plain, with_gt_mean = (Objective(ObjectiveSettings(ssim=0.0, gt_mean=form)) for form in (False, True))
+    found = []
+    for factor in (0.98, 0.9, 0.5, 0.1):
+        output = target * factor
+        found.append((with_gt_mean(output, target)[0] / plain(output, target)[0]).item())
+    assert found[0] < 0.02  # of 2 % too dark almost nothing is left: W is close to 0
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(1, abs=1e-6)  # W is 1: the plain distance
+
+
+def test_gt_mean_weighs_by_the_bhattacharyya_distance() -> None:
+    output, target = torch.full((1, 3, 8, 8), 0.4), torch.full((1, 3, 8, 8), 0.5)
+    output[..., :4] += 0.1
+    objective = Objective(ObjectiveSettings(ssim=0.0, gt_mean=True))
+    one, other = 0.45, 0.5
+    variance = ((0.1 * one) ** 2 + (0.1 * other) ** 2) / 2
+    distance = (one - other) ** 2 / (8 * variance) + 0.5 * math.log(variance / (0.1 * one * 0.1 * other))
+    matched = (output * other / one - target).abs().mean().item()
+    wanted = distance * (output - target).abs().mean().item() + (1 - distance) * matched
+    assert objective(output, target)[0].item() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_perceptual_needs_weights_and_names_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(SettingsError, match=r"checkpoints/vgg16.*is missing"):
+        Objective(ObjectiveSettings(perceptual=0.1))
+    (tmp_path / "no.pth").write_bytes(b"nothing")
+    with pytest.raises(SettingsError, match=r"no\.pth: holds no weights"):
+        Objective(ObjectiveSettings(perceptual=0.1, vgg=str(tmp_path / "no.pth")))
+
+
+def test_perceptual_with_weights(tmp_path: Path) -> None:
+    """Untrained ones: that the file is read, that gradients flow to the output, and that nothing else learns."""
+    torch.manual_seed(0)
+    torch.save(torchvision.models.vgg16().state_dict(), tmp_path / "vgg.pth")
+    objective = Objective(ObjectiveSettings(**(NONE | {"perceptual": 1.0}), vgg=str(tmp_path / "vgg.pth")))
+    target = torch.rand(1, 3, 32, 32)
+    assert objective(target, target)[0].item() == 0
+    output = torch.rand(1, 3, 32, 32, requires_grad=True)
+    objective(output, target)[0].backward()
+    assert output.grad is not None
+    assert output.grad.abs().sum() > 0
+    assert not any(parameter.requires_grad for parameter in objective.parameters())
