@@ -39,6 +39,17 @@ def memory_told(device: torch.device, cure: str) -> Iterator[None]:
         raise UserError(f"{device}: out of memory: {cure}") from error
 
 
+def peak_memory_gib(device: torch.device) -> float:
+    """Most memory held at once since the start: by torch on a CUDA device, by the process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    if os.name == "nt":
+        return float("nan")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+
+
 def set_up_torch(threads: int | None, deterministic: bool) -> None:
     """Set what holds for the whole process of a training run.
 

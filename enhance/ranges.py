@@ -18,6 +18,7 @@ _SMALLEST: dict[str, float] = {
     "accumulate": 1,
     "threads": 1,
     "data.crop": 16,
+    "data.gamma_jitter": 0,
     "data.training_images": 1,
     "data.cache_gib": 0,
     "data.workers": 0,
@@ -66,6 +67,7 @@ _POSITIVE = ("optimizer.lr", "model.init_scale", "schedule.epochs")  # with _SMA
 _SHARES = (
     "average_decay",
     "data.validation_share",
+    "data.mixup",
     "optimizer.beta1",
     "optimizer.beta2",
     "schedule.warmup",

@@ -32,6 +32,8 @@ class DataSettings:
         None  # pairs: CSV file, name and part (training, validation, report) of each; None: by the share
     )
     crop: int = 128  # side of a training crop, in pixels
+    mixup: float = 0.0  # chance that the pairs of a training batch are mixed with each other
+    gamma_jitter: float = 0.0  # standard deviation of the log gamma of dark training crops
     training_images: int | None = None  # train on so many of the training images, spread over them; None: all
     validation_share: float = 0.1  # part of the training pairs held out, whole scenes at a time
     cache_gib: float = 4.0  # decoded images kept in memory, in GiB; the rest is decoded when needed

@@ -4,6 +4,7 @@ python scripts/demo.py runs/RUN [runs/OTHER ...]    # needs pip install -e '.[de
 """
 
 import argparse
+import signal
 import threading
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def main() -> None:
     page = Page({_name(file): Enhancer.load(file, device, args.max_memory) for file in files})
     try:
         with served(page, args.host, args.port) as address:
+            for number in (signal.SIGINT, signal.SIGTERM):  # which else leaves the uploads behind
+                signal.signal(number, signal.default_int_handler)
             print(f"open {address} (Ctrl-C ends it)", flush=True)
             threading.Event().wait()
     except OSError as error:

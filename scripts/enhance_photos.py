@@ -1,10 +1,11 @@
 """Enhance one dark photograph, or a folder of them, with a trained checkpoint."""
 
 import argparse
+import time
 from pathlib import Path
 
 from enhance.checkpoint import locate
-from enhance.device import choose_device
+from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, told_to_the_user
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.photos import enhance_files, pair_with_targets
@@ -40,8 +41,14 @@ def main() -> None:
     pairs = pair_with_targets(arguments.photos, arguments.out, arguments.overwrite)
     path = locate(arguments.checkpoint, runs="runs")
     enhancer = Enhancer.load(path, choose_device(arguments.device), arguments.max_memory)
+    start = time.perf_counter()
     failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality)
+    seconds = (time.perf_counter() - start) / len(pairs)
     print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {arguments.out}")
+    peak = peak_memory_gib(enhancer.device)
+    print(
+        f"{seconds:.2f} s a photograph, reading and writing included; peak memory {peak:.2f} GiB on {enhancer.device}"
+    )
     if failures:
         more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []
         raise DataError("\n".join(failures[:5] + more))

@@ -151,14 +151,3 @@ def _step_of(line: str) -> int:
         return json.loads(line)["step"]
     except (ValueError, KeyError):
         return sys.maxsize
-
-
-def peak_memory_gib(device: torch.device) -> float:
-    """Most memory held at once since the start: by torch on a CUDA device, by the process on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    if os.name == "nt":
-        return float("nan")
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)

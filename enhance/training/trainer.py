@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from enhance.checkpoint import Checkpoint, save
 from enhance.data.loader import open_training, training_batches
 from enhance.data.pairs import Spread
-from enhance.device import choose_device, memory_told, set_up_torch
+from enhance.device import choose_device, memory_told, peak_memory_gib, set_up_torch
 from enhance.errors import DataError, SettingsError, UserError
 from enhance.models.unet import build_unet, count_gflops, count_parameters
 from enhance.norm.frozen import freeze
 from enhance.norm.recalibrate import running_statistics
 from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
+from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
 from enhance.training.checks import accumulation_warning, check_batch, check_model
 from enhance.training.freezing import freeze_step, recalibrate_and_freeze
@@ -30,7 +31,7 @@ from enhance.training.precision import choose_dtype
 from enhance.training.progress import Progress
 from enhance.training.schedule import build_optimizer, learning_rate, total_steps
 from enhance.training.statistics_gap import statistics_gap
-from enhance.training.tracking import Tracker, create_run_folder, peak_memory_gib, provenance
+from enhance.training.tracking import Tracker, create_run_folder, provenance
 from enhance.training.validation import Validation, recalibrate_for, validate, write_report
 
 READ_EVERY = 20  # steps between two looks at the loss: each look waits for the device
@@ -144,9 +145,11 @@ class Trainer:
 
     def _train_step(self, batches: Iterator[tuple[Tensor, Tensor]], meter: Meter, loss_of: Loss) -> None:
         set_progress(self.model, self.step / self.steps)
-        for _ in range(self.settings.accumulate):
+        for number in range(self.settings.accumulate):
             with meter.waiting():
                 low, normal = (self._to_device(images) for images in next(batches))
+            batch = self.step * self.settings.accumulate + number
+            low, normal = augment(low, normal, self.settings.data, self.settings.seed, batch)
             with memory_told(self.device, self._less_memory()):
                 loss, parts = loss_of(low, normal)
                 self.scaler.scale(loss / self.settings.accumulate).backward()

@@ -1,4 +1,4 @@
-"""`scripts/demo.py` starts, says where, and ends on Ctrl-C."""
+"""`scripts/demo.py` starts, says where, and ends on Ctrl-C and SIGTERM."""
 
 import re
 import signal
@@ -8,19 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
 from tests.cli.conftest import ROOT, Ended
 
 
-def test_the_page_is_there_until_ctrl_c(make_run: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_page_is_there_until_it_is_stopped(make_run: Callable[..., Path], number: int) -> None:
     words = [sys.executable, ROOT / "scripts" / "demo.py", make_run(), "--device", "cpu"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"open (http://127\.0\.0\.1:\d+/)", line)
-        assert found, line
-        assert b"enhance" in urlopen(found[1]).read()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"open (http://127\.0\.0\.1:\d+/)", line)
+            assert found, line
+            assert b"enhance" in urlopen(found[1], timeout=60).read()
+            process.send_signal(number)
+            assert process.wait(timeout=60) == 130
+        finally:
+            process.kill()
 
 
 def test_a_missing_run_is_told(run_script: Callable[..., Ended], tmp_path: Path) -> None:

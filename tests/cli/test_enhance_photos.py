@@ -31,6 +31,7 @@ def test_a_folder_keeps_names_and_sizes(enhance, make_run, photos: Path, tmp_pat
     ended = enhance(run, photos, out)
     assert ended.code == 0, ended.err
     assert "3 of 3 enhanced" in ended.out
+    assert "s a photograph" in ended.out
     sizes = {path.name: Image.open(path).size for path in out.iterdir()}
     assert sizes == {"odd.png": (31, 17), "tiny.png": (40, 9), "wide.jpg": (64, 40)}
     enhancer = Enhancer.load(run / "checkpoints" / "best.pt", torch.device("cpu"))

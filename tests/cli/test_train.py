@@ -73,6 +73,7 @@ def test_every_norm_trains(train: Callable[..., Ended], tmp_path: Path, norm: st
         ("precision=bf16", "data.workers=2"),
         ("schedule.steps=null", "schedule.epochs=0.7", "optimizer.clip=0", "objective=l1", "deterministic=true"),
         ("data=demo", "data.root=null"),
+        ("data.mixup=1", "data.gamma_jitter=0.2"),
         ("objective.gt_mean=true", "objective.ms_ssim=0.1", "objective.edge=0.1", "objective.colour=0.1"),
     ],
 )
@@ -189,7 +190,9 @@ def test_same_seed_same_weights_and_another_seed_others(train: Callable[..., End
     assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
 
 
-@pytest.mark.parametrize("norm", ["norm=bn", "norm=brn", "norm.freeze_after=0.05", "norm.freeze_after=0.9"])
+@pytest.mark.parametrize(
+    "norm", ["norm=bn", "norm=brn", "norm.freeze_after=0.05", "norm.freeze_after=0.9", "data.mixup=0.5"]
+)
 def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
     train: Callable[..., Ended], tmp_path: Path, pairs_root: Path, norm: str
 ) -> None:
@@ -345,6 +348,7 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
         (("seed=99999999999999999999",), "seed"),
         (("name=a/b",), "name=a/b"),
         (("objective.l1=0", "objective.ssim=0"), "every weight of objective is 0"),
+        (("data.mixup=2",), "data.mixup=2.0 is out of range"),
         (("objective.edge=-1",), "objective.edge=-1.0 is too small"),
         (("objective.perceptual=1", "objective.vgg=nowhere.pth"), "nowhere.pth is missing: get it from https://"),
         (("data=photos", "data.root=tests", "data.val_root=tests"), "are one folder"),
