@@ -48,18 +48,22 @@ def check_model(settings: Settings) -> None:
         model(torch.empty(settings.batch_size, 3, side, side))
 
 
-def accumulation_warning(settings: Settings, model: nn.Module) -> str | None:
-    """One line where accumulated gradients might be taken for a larger batch of the norm; None where they cannot.
+def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:
+    """What a person should know who trains batch norms with these batches, a line each.
 
     Frozen batch norm takes no statistics, and ghost batch norm those of the number of images that it was told.
     """
-    follow_the_batch = any(
-        isinstance(module, BatchNorm) and not module.frozen and not isinstance(module, GhostBatchNorm)
-        for module in model.modules()
-    )
-    if settings.accumulate == 1 or not follow_the_batch:
-        return None
-    return (
-        f"warning: accumulate={settings.accumulate} does not enlarge the batch of norm={settings.norm.name}, which "
-        f"takes its statistics of batch_size={settings.batch_size} crops: raise batch_size for that, or choose norm=gn"
-    )
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm) and not module.frozen]
+    name, size = settings.norm.name, settings.batch_size
+    warnings = []
+    if settings.accumulate > 1 and any(not isinstance(module, GhostBatchNorm) for module in norms):
+        warnings.append(
+            f"warning: accumulate={settings.accumulate} does not enlarge the batch of norm={name}, which "
+            f"takes its statistics of batch_size={size} crops: raise batch_size for that, or choose norm=gn"
+        )
+    if size == 1 and norms:
+        warnings.append(
+            f"warning: norm={name} at batch_size=1 takes its statistics of one crop, and scored below no norm at all "
+            "(docs/results.md, Norm against batch size): norm=gn and norm=hin do not mind the batch size"
+        )
+    return warnings

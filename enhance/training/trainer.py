@@ -21,7 +21,7 @@ from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
 from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
-from enhance.training.checks import accumulation_warning, check_batch, check_model
+from enhance.training.checks import batch_warnings, check_batch, check_model
 from enhance.training.freezing import freeze_step, recalibrate_and_freeze
 from enhance.training.interrupt import stop_on_signal
 from enhance.training.loss import Loss, compiled, training_loss
@@ -290,7 +290,7 @@ class Trainer:
         )
         if settings.compile:
             print("compile=true: the first step takes a minute or so")
-        if warning := accumulation_warning(settings, self.model):
+        for warning in batch_warnings(settings, self.model):
             print(warning)
 
     def _to_device(self, images: Tensor) -> Tensor:

@@ -244,6 +244,24 @@ def test_accumulation_is_not_taken_for_a_larger_batch(
     assert ended.out.count(told) == warned
 
 
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        (("norm=bn", "batch_size=1"), True),
+        (("norm=bn_ghost", "batch_size=1"), True),
+        (("norm=bn", "batch_size=2"), False),
+        (("norm=bn_frozen", "batch_size=1"), False),
+        (("norm=gn", "batch_size=1"), False),
+    ],
+)
+def test_batch_norm_of_one_image_is_warned_of(
+    train: Callable[..., Ended], words: tuple[str, ...], warned: bool
+) -> None:
+    ended = train(*words)
+    assert ended.code == 0, ended.err
+    assert ended.out.count(f"warning: {words[0]} at batch_size=1 takes its statistics of one crop") == warned
+
+
 def test_batch_renorm_hears_of_the_progress(train: Callable[..., Ended], tmp_path: Path) -> None:
     for name, words in {"open": (), "closed": ("norm.r_max=1", "norm.d_max=0")}.items():
         assert train("norm=brn", "schedule.steps=4", f"runs={tmp_path}/{name}", *words).code == 0
