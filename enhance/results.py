@@ -1,7 +1,9 @@
-"""What a sweep leaves for the studies: a results file, CSV with one row for each finished run."""
+"""What training leaves for the studies: a sweep's results file, CSV with one row for each finished run, and metrics."""
 
 import csv
+import json
 import os
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +33,13 @@ def append_row(file: Path, row: dict[str, Any]) -> None:
             writer.writeheader()
             writer.writerows(rows)
         os.replace(temporary, file)
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """The lines of a run folder's metrics.jsonl: a step each, and what was measured at it."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def median_speed(metrics: list[dict[str, float]]) -> float:
+    """Training images per second. A finished run has measured it: it looks after its last step at the latest."""
+    return statistics.median(line["system/images_per_second"] for line in metrics if "system/images_per_second" in line)

@@ -5,7 +5,6 @@ python scripts/compare_checkpoints.py runs/A runs/B
 
 import argparse
 import dataclasses
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -39,7 +38,7 @@ def main() -> None:
         score(checkpoint.load_model(each, file, device), source, device) for each, file in zip(kept, files, strict=True)
     )
     scenes = scenes_of(source)
-    print(f"A {Path(files[0])}\nB {Path(files[1])}")
+    print(f"A {files[0]}\nB {files[1]}")
     print(f"{choices[0].data}, {choices[0].split}: {len(source)} images of {scenes.max() + 1} scenes")
     for warning in dict.fromkeys(warning for choice in choices for warning in choice.warnings):
         print(f"warning: {warning}")

@@ -32,8 +32,6 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse_arguments()
-    if not arguments.max_memory > 0:
-        raise SettingsError(f"--max-memory {arguments.max_memory:g} is too small: it is more than 0, in GiB")
     if not 0 <= arguments.strength <= 1:
         raise SettingsError(f"--strength {arguments.strength:g} is out of range: it is between 0 and 1")
     if not 1 <= arguments.quality <= 100:

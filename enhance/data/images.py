@@ -1,6 +1,8 @@
 """Image files: read any kind as RGB, write, list."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +27,16 @@ def read_image(path: Path | str) -> np.ndarray:
     Raises:
         DataError: the file is missing, cannot be decoded, or is cut off.
     """
+    with decoding(path) as file:
+        return np.array(to_rgb(ImageOps.exif_transpose(file)))
+
+
+@contextmanager
+def decoding(path: Path | str) -> Iterator[Image.Image]:
+    """Within, the opened file; what goes wrong with it is a `DataError` that names it."""
     try:
         with Image.open(path) as file:
-            return np.array(to_rgb(ImageOps.exif_transpose(file)))
+            yield file
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
     except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
@@ -35,6 +44,7 @@ def read_image(path: Path | str) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode but floating point as 8-bit RGB, as `read_image` says."""
     if image.mode == "F":
         raise ValueError("floating-point pixels have no fixed range")
     if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255
@@ -68,17 +78,28 @@ def write_image(path: Path | str, image: Tensor | np.ndarray) -> None:
         OSError: the file cannot be written.
     """
     path = Path(path)
-    if isinstance(image, Tensor):
-        image = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     kind = image_format(path)
-    picture = Image.fromarray(image)
+    picture = Image.fromarray(to_pixels(image) if isinstance(image, Tensor) else image)
+    with replacing(path) as temporary:
+        picture.save(temporary, kind, **({"quality": 95} if kind == "JPEG" else {}))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write within, which then takes the place of `path`; where the block raises, it goes away."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        picture.save(temporary, kind, **({"quality": 95} if kind == "JPEG" else {}))
+        yield temporary
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def to_pixels(image: Tensor) -> np.ndarray:
+    """(3, H, W), clamped to [0, 1], as uint8 (H, W, 3): the inverse of `to_tensor`."""
+    pixels = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return np.ascontiguousarray(pixels)
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

@@ -20,7 +20,7 @@ from enhance.data.split import read_split
 from enhance.errors import DataError
 from enhance.models.unet import SMALLEST_SIDE
 from enhance.ranges import one_of
-from enhance.settings import PLACES, CameraSettings, DataSettings
+from enhance.settings import PLACES, DataSettings
 
 _KNOWN_PLACES = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split")}
 
@@ -44,18 +44,15 @@ def open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
 
 
 def _open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
-    if data.name not in ("demo", "photos"):
-        return _open_pairs(data)
-    train, validation = _open_normal(data)
-    _check_sides(validation)
-    return _through_camera(train, data.camera), _through_camera(validation, data.camera)
-
-
-def _open_normal(data: DataSettings) -> tuple[list[OpenedImage], list[OpenedImage]]:
-    """The photographs that the camera darkens, to train on and to validate."""
     if data.name == "demo":
-        return _in_memory(demo.training_photographs()), _in_memory(demo.validation_photographs())
-    return _open_photographs(data)
+        train = _in_memory(demo.training_photographs())
+        validation = _in_memory(demo.validation_photographs())
+    elif data.name == "photos":
+        train, validation = _open_photographs(data)
+    else:
+        return _open_pairs(data)
+    _check_sides(validation)
+    return _through_camera(train, data), _through_camera(validation, data)
 
 
 def open_test(data: DataSettings) -> PairSource | None:
@@ -71,14 +68,6 @@ def open_test(data: DataSettings) -> PairSource | None:
     if pairs is None:
         return None
     return _open_to_score(pairs, Cache(data.cache_gib))
-
-
-def open_other_cameras(data: DataSettings) -> dict[str, PairSource]:
-    """The validation photographs through each of `data.other_cameras`."""
-    if not data.other_cameras:
-        return {}
-    _, images = _open_normal(data)
-    return {name: _through_camera(images, camera) for name, camera in data.other_cameras.items()}
 
 
 def open_report(data: DataSettings) -> PairSource | None:
@@ -137,8 +126,8 @@ def _open_photographs(data: DataSettings) -> tuple[list[OpenedImage], list[Opene
     return [images[index] for index in train], [images[index] for index in held]
 
 
-def _through_camera(images: list[OpenedImage], camera: CameraSettings) -> CameraPairs:
-    return CameraPairs([image.name for image in images], images, camera)
+def _through_camera(images: list[OpenedImage], data: DataSettings) -> CameraPairs:
+    return CameraPairs([image.name for image in images], images, data.camera)
 
 
 def _open_pairs(data: DataSettings) -> tuple[RealPairs, RealPairs]:

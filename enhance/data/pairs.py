@@ -67,6 +67,10 @@ class CameraPairs:
         self._normal = normal
         self._camera = camera
 
+    def through(self, camera: CameraSettings) -> "CameraPairs":
+        """The same photographs through another camera."""
+        return CameraPairs(self.names, self._normal, camera)
+
     def __len__(self) -> int:
         return len(self.names)
 

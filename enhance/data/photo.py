@@ -1,6 +1,5 @@
 """A photograph with what its file says besides the colours: depth, alpha, EXIF, colour profile, resolution."""
 
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -11,12 +10,11 @@ from typing import Any
 import numpy as np
 import tifffile
 import torch
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_png
 
-from enhance.data.images import image_format, to_rgb
-from enhance.errors import DataError
+from enhance.data.images import decoding, image_format, replacing, to_rgb
 
 _TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation, on (H, W, C)
     2: lambda pixels: pixels[:, ::-1],
@@ -63,13 +61,8 @@ def read_photo(path: Path) -> Photo:
     Raises:
         DataError: the file is missing, cannot be decoded, or is cut off.
     """
-    try:
-        with Image.open(path) as file:
-            return _read(path, file)
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
-    except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
-        raise DataError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
+    with decoding(path) as file:
+        return _read(path, file)
 
 
 def _read(path: Path, file: Image.Image) -> Photo:
@@ -135,8 +128,7 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
     if photo.alpha is not None and kind != "JPEG":
         alpha = photo.alpha if deep or photo.alpha.dtype == np.uint8 else (photo.alpha // 257).astype(np.uint8)
         pixels = np.concatenate((pixels, alpha[..., None].astype(pixels.dtype)), 2)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replacing(path) as temporary:
         if deep and kind == "PNG":
             _write_deep_png(temporary, pixels, photo)
         elif deep:
@@ -146,10 +138,6 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
             said = {"exif": photo.exif, "icc_profile": photo.profile}
             picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
             picture.save(temporary, kind, **lossy, **{key: value for key, value in said.items() if value}, **photo.more)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _write_deep_tiff(path: Path, pixels: np.ndarray, photo: Photo) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from enhance.data.images import to_pixels
 from enhance.data.loader import open_report, open_test, open_training
 from enhance.data.pairs import PairSource
 from enhance.data.scenes import SAME_SCENE, perceptual_hash
@@ -91,5 +92,4 @@ def _count_shared(source: PairSource, training: PairSource) -> int:
 
 def scene_hash(source: PairSource, index: int) -> np.ndarray:
     """Perceptual hash of the bright image of a pair, for `enhance.data.scenes.group_scenes`."""
-    normal = source.whole(index)[1]
-    return perceptual_hash((normal * 255).round().byte().permute(1, 2, 0).numpy())
+    return perceptual_hash(to_pixels(source.whole(index)[1]))

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from enhance.data.images import to_pixels
 from enhance.data.pairs import PairSource
 from enhance.evaluation.evaluate import ImageScore
 
@@ -81,7 +81,7 @@ def _strip(score: ImageScore, low: Tensor, output: Tensor, target: Tensor) -> Im
     )
     for column, (image, first, second) in enumerate(cells):
         left = GAP + column * (CELL + GAP)
-        strip.paste(to_picture(image).resize((CELL, height), Image.Resampling.LANCZOS), (left, LINE))
+        strip.paste(Image.fromarray(to_pixels(image)).resize((CELL, height), Image.Resampling.LANCZOS), (left, LINE))
         write_text(strip, (left, LINE + height + LINE // 2), first, 13)
         write_text(strip, (left, LINE + height + 3 * LINE // 2 - 4), second, 13, FAINT)
     return strip
@@ -95,8 +95,3 @@ def write_text(
     colour: tuple[int, int, int] = TEXT,
 ) -> None:
     ImageDraw.Draw(image).text(left_middle, text, colour, ImageFont.load_default(size), anchor="lm")
-
-
-def to_picture(image: Tensor) -> Image.Image:
-    array = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(np.ascontiguousarray(array))

@@ -9,8 +9,9 @@ from PIL import Image
 from torch import Tensor
 
 from enhance import checkpoint
+from enhance.data.images import to_pixels
 from enhance.data.pairs import WholePairs
-from enhance.evaluation.contact_sheet import CELL, FAINT, GAP, LINE, PAPER, to_picture, write_text
+from enhance.evaluation.contact_sheet import CELL, FAINT, GAP, LINE, PAPER, write_text
 from enhance.evaluation.metrics import psnr
 from enhance.evaluation.statistics import OWN, RUNNING
 from enhance.models.unet import UNet
@@ -70,7 +71,7 @@ def _row(low: Tensor, target: Tensor, name: str, networks: Networks, device: tor
     row = Image.new("RGB", (GAP + len(cells) * (CELL + GAP), height + 2 * LINE), PAPER)
     for column, (image, first, second) in enumerate(cells):
         left = GAP + column * (CELL + GAP)
-        row.paste(to_picture(image).resize((CELL, height), Image.Resampling.LANCZOS), (left, 0))
+        row.paste(Image.fromarray(to_pixels(image)).resize((CELL, height), Image.Resampling.LANCZOS), (left, 0))
         write_text(row, (left, height + LINE // 2), first, 12)
         write_text(row, (left, height + 3 * LINE // 2 - 4), second, 12, FAINT)
     return row

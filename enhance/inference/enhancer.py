@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enhance import checkpoint
+from enhance.errors import SettingsError
 from enhance.inference.fold import fold_batch_norms
 from enhance.inference.tiles import enhance_tiles, side_within
 from enhance.models.unet import SMALLEST_SIDE, UNet
@@ -22,12 +23,17 @@ class Enhancer:
         max_gib: GiB that the U-Net may take at work, estimated; a larger photograph goes through in tiles, with the
             same result.
 
+    Raises:
+        SettingsError: `max_gib` is not above 0.
+
     Example:
         >>> enhancer = Enhancer.load(Path("runs/mine/checkpoints/best.pt"), torch.device("cpu"))
         >>> bright = enhancer.enhance(dark)
     """
 
     def __init__(self, model: UNet, device: torch.device, max_gib: float = MAX_GIB) -> None:
+        if not max_gib > 0:
+            raise SettingsError(f"--max-memory {max_gib:g} is too small: it is more than 0, in GiB")
         # Convolutions in channels_last take a third less time on a CPU.
         self.model = fold_batch_norms(model.to(device).eval()).to(memory_format=torch.channels_last)
         self.device = device

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from enhance.data.images import to_pixels
 from enhance.data.photo import Photo, read_photo, write_photo
 from enhance.errors import DataError, UserError
 from enhance.inference.enhancer import Enhancer
@@ -130,8 +131,7 @@ def build(page: Page) -> gr.Blocks:
 
 def _preview(image: Tensor) -> np.ndarray:
     """uint8 (h, w, 3), at most PREVIEW wide and high."""
-    pixels = (image * 255).round().byte().permute(1, 2, 0).numpy()
-    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture = Image.fromarray(to_pixels(image))
     picture.thumbnail((PREVIEW, PREVIEW))
     return np.asarray(picture)
 

@@ -1,7 +1,6 @@
 """Finished runs as the studies read them: rows of a sweep's results file, or run folders."""
 
 import json
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import yaml
 
 from enhance.errors import DataError
-from enhance.results import SCORES_FILE, read_rows
+from enhance.results import SCORES_FILE, median_speed, read_metrics, read_rows
 
 _SCORES = ("psnr", "ssim", "inference_ms", "kept_mib", "images_per_second")  # first words of the columns read
 _ALWAYS = ("norm", "batch_size", "seed")
@@ -98,16 +97,14 @@ def _from_folder(folder: Path) -> Run:
         raise DataError(f"{folder}: this run is not finished; go on with it: python train.py resume={folder}")
     config = yaml.safe_load((folder / "config.yaml").read_text())
     batch_size = config["batch_size"] * config["accumulate"]
-    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    metrics = read_metrics(folder)
     curve = [(line["step"] * batch_size, line["validation/psnr"]) for line in metrics if "validation/psnr" in line]
     if (folder / SCORES_FILE).is_file():  # of a sweep
         row = {key: str(value) for key, value in json.loads((folder / SCORES_FILE).read_text()).items()}
         return _from_row(row, curve)
     mean = json.loads(report.read_text())["mean"]
     scores = {key: mean[key] for key in ("psnr", "ssim", "psnr_gt_mean")}
-    speeds = [line["system/images_per_second"] for line in metrics if "system/images_per_second" in line]
-    if speeds:
-        scores["images_per_second"] = statistics.median(speeds)
+    scores["images_per_second"] = median_speed(metrics)
     settings = {
         key: str(value) for key, value in _flat(config).items() if key not in _NOT_SETTINGS and value is not None
     }

@@ -32,7 +32,7 @@ class Perceptual(nn.Module):
             raise SettingsError(
                 f"objective.perceptual: {file} is missing: get it from {url}, or give objective.vgg=FILE"
             )
-        model = vgg16()
+        model = vgg16(init_weights=False)
         try:
             model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         except Exception as error:  # of many kinds, for as many kinds of damage

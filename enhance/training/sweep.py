@@ -4,7 +4,6 @@ failed."""
 
 import json
 import shutil
-import statistics
 import traceback
 from datetime import datetime
 from pathlib import Path
@@ -16,15 +15,15 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from enhance import checkpoint
-from enhance.data.loader import open_other_cameras, open_report, open_training
-from enhance.data.pairs import PairSource
+from enhance.data.loader import open_report, open_training
+from enhance.data.pairs import CameraPairs, PairSource
 from enhance.device import choose_device
 from enhance.errors import SettingsError, UserError
 from enhance.evaluation.causes import causes
 from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
-from enhance.results import SCORES_FILE, append_row, read_rows
+from enhance.results import SCORES_FILE, append_row, median_speed, read_metrics, read_rows
 from enhance.settings import Settings
 from enhance.training.schedule import peak_lr
 from enhance.training.tracking import git_state
@@ -139,13 +138,11 @@ def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSo
         model,
         train,
         report or validation,
-        open_other_cameras(settings.data),
+        _other_cameras(settings, validation),
         settings.data.crop,
         settings.validation.recalibrate_images,
         device,
     )
-    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    speeds = [line["system/images_per_second"] for line in metrics if "system/images_per_second" in line]
     git = git_state() or {}
     return {
         "norm": settings.norm.name,
@@ -161,12 +158,20 @@ def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSo
         "scored_on": "validation" if report is None else "report",
         **{key: f"{value:.4f}" for key, value in found.items()},
         "psnr_validation": f"{kept.validation['psnr']:.4f}",
-        "images_per_second": f"{statistics.median(speeds):.1f}",
+        "images_per_second": f"{median_speed(read_metrics(folder)):.1f}",
         "kept_mib": f"{_kept_mib(settings):.1f}",
         "threads": settings.threads or "",
         "date": f"{datetime.now():%Y-%m-%d}",
         "commit": git.get("commit", "")[:10] + ("+" if git.get("dirty") else ""),
     }
+
+
+def _other_cameras(settings: Settings, validation: PairSource) -> dict[str, PairSource]:
+    """The validation photographs through each of `data.other_cameras`."""
+    if not settings.data.other_cameras:
+        return {}
+    assert isinstance(validation, CameraPairs)  # open_training refuses other cameras for real pairs
+    return {name: validation.through(camera) for name, camera in settings.data.other_cameras.items()}
 
 
 def _kept_mib(settings: Settings) -> float:

@@ -45,3 +45,9 @@ def test_a_taken_port_is_told(run_script: Callable[..., Ended], make_run: Callab
         ended = run_script("scripts/demo.py", make_run(), "--device", "cpu", "--port", str(port))
     assert ended.code == 2
     assert f"--port {port}" in ended.err
+
+
+def test_memory_out_of_range_is_told(run_script: Callable[..., Ended], make_run: Callable[..., Path]) -> None:
+    ended = run_script("scripts/demo.py", make_run(), "--device", "cpu", "--max-memory", "-1")
+    assert ended.code == 2
+    assert "--max-memory -1 is too small" in ended.err
