@@ -104,7 +104,7 @@ def test_weights_of_every_sign_and_size(activation: str, dtype: torch.dtype, tol
 @settings(max_examples=40, deadline=None)
 @given(
     name=st.sampled_from(sorted(ACTIVATIONS)),
-    weight=st.floats(-3, 3),
+    weight=st.floats(-3, 3, allow_subnormal=False),  # 5e-324 / sqrt(variance) is 0: then the side of LeakyReLU is lost
     bias=st.floats(-3, 3),
     size=st.integers(2, 300),
     seed=st.integers(0, 2**16),
