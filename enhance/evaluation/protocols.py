@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,8 +10,10 @@ from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights
 from tqdm import tqdm
 
+from enhance.cached_weights import cached_file, missing
 from enhance.data.pairs import WholePairs
 from enhance.evaluation.metrics import match_mean, psnr, ssim
+from enhance.evaluation.no_reference import INSTALL
 
 Score = Callable[[Tensor, Tensor], dict[str, float]]  # output and target (1, 3, H, W) in [0, 1]
 
@@ -51,7 +52,7 @@ LPIPS = "LPIPS (AlexNet), lower is better"
 def score_protocols(model: nn.Module, source: WholePairs, device: torch.device) -> tuple[dict[str, Any], list[str]]:
     """The mean of every protocol's scores over whole images, and remarks on those that cannot be had.
 
-    LPIPS (Zhang et al. 2018, arXiv 1801.03924) is torchmetrics', of the extra `lpips`.
+    LPIPS (Zhang et al. 2018, arXiv 1801.03924) is torchmetrics', of the extra `scores`.
     """
     protocols = dict(PROTOCOLS)
     remarks = []
@@ -79,11 +80,11 @@ def _lpips(device: torch.device) -> Score | str:
     try:
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
     except ImportError:
-        return "torchmetrics is missing: pip install -e '.[lpips]'"
+        return f"torchmetrics is missing: {INSTALL}"
     url = AlexNet_Weights.IMAGENET1K_V1.url
-    weights = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    weights = cached_file(url)
     if not weights.is_file():
-        return f"{weights} is missing: get it from {url}"
+        return missing(weights, url)
     metric = LearnedPerceptualImagePatchSimilarity("alex", normalize=True).to(device)
     return lambda output, target: {"lpips": metric(output.clamp(0, 1), target).item()}
 

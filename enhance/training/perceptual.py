@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, vgg16
 
+from enhance.cached_weights import cached_file, missing
 from enhance.errors import SettingsError
 
 RELU3_3 = 16  # layers of torchvision's VGG-16 up to and with it
@@ -27,11 +28,9 @@ class Perceptual(nn.Module):
     def __init__(self, weights: str | None = None) -> None:
         super().__init__()
         url = VGG16_Weights.IMAGENET1K_V1.url
-        file = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+        file = Path(weights) if weights else cached_file(url)
         if not file.is_file():
-            raise SettingsError(
-                f"objective.perceptual: {file} is missing: get it from {url}, or give objective.vgg=FILE"
-            )
+            raise SettingsError(f"objective.perceptual: {missing(file, url)}, or give objective.vgg=FILE")
         model = vgg16(init_weights=False)
         try:
             model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))

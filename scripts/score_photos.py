@@ -1,0 +1,55 @@
+"""Score photographs that have no reference, by NIQE and BRISQUE: lower is better.
+
+python scripts/score_photos.py PHOTO_OR_FOLDER [PHOTO_OR_FOLDER ...]
+"""
+
+import argparse
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from enhance.data.images import list_images, read_image
+from enhance.errors import DataError, SettingsError, told_to_the_user
+from enhance.evaluation.no_reference import no_reference_scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", metavar="PHOTO_OR_FOLDER", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    sets = [list_images(each) if each.is_dir() else [each] for each in arguments.photos]
+    scores, remarks = no_reference_scores()
+    if not scores:
+        raise SettingsError("\n".join(remarks))
+    for remark in remarks:
+        print(remark)
+    failures = []
+    width = max(len(str(path)) for paths in sets for path in paths)
+    print(f"{'':{width}}" + "".join(f"{name:>10}" for name in scores))
+    for place, paths in zip(arguments.photos, sets, strict=True):
+        rows = []
+        for path in paths:
+            try:
+                pixels = read_image(path)
+            except DataError as error:
+                failures.append(str(error))
+                continue
+            image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+            rows.append([score(image) for score in scores.values()])
+            print(line(str(path), rows[-1], width), flush=True)
+        if place.is_dir() and rows:
+            columns = [[value for value in column if value is not None] for column in zip(*rows, strict=True)]
+            print(line(f"mean of {place}", [fmean(column) if column else None for column in columns], width))
+    if failures:
+        raise DataError("\n".join(failures))
+
+
+def line(name: str, values: list[float | None], width: int) -> str:
+    """`-` where an image is too small for a score."""
+    return f"{name:{width}}" + "".join(f"{'-' if value is None else f'{value:.2f}':>10}" for value in values)
+
+
+if __name__ == "__main__":
+    with told_to_the_user():
+        main()
