@@ -1,7 +1,7 @@
 """Checkpoints: one file format for training, evaluation and use."""
 
 import dataclasses
-import os
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from torch import Tensor
 from enhance import config
 from enhance.errors import CheckpointError, UserError
 from enhance.models.unet import UNet, build_unet
+from enhance.sealed import is_damaged, replace, seal
 from enhance.settings import Settings
 
 FORMAT = "enhance-checkpoint-1"
+LAST, PREVIOUS, BEST = (Path("checkpoints") / f"{name}.pt" for name in ("last", "previous", "best"))  # of a run folder
 
 
 @dataclass
@@ -30,28 +32,22 @@ class Checkpoint:
     frozen: bool = False  # the batch norms' statistics were frozen, and the weights trained with them
 
 
-def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write the checkpoint so that `path` holds, at every moment, either the old file or the new one, whole.
+def save(checkpoint: Checkpoint, path: Path, previous: Path | None = None) -> None:
+    """Write the checkpoint, sealed with its checksum, so that `path` holds, at every moment, either the old file or the
+    new one, whole; `previous` then holds the old one.
 
     Raises:
         CheckpointError: the disk is full, or the folder cannot be written.
     """
     values = {"format": FORMAT} | vars(checkpoint) | {"settings": dataclasses.asdict(checkpoint.settings)}
-    temporary = path.with_name(f"{path.name}.tmp")
+    content = io.BytesIO()
+    torch.save(values, content)
     try:
-        with temporary.open("wb") as file:
-            torch.save(values, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace(path, seal(content.getvalue()), previous)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise CheckpointError(
             f"{path}: cannot be written ({error.strerror}); what stood there is intact. Make room, then resume"
         ) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def load(path: Path) -> Checkpoint:
@@ -63,7 +59,13 @@ def load(path: Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; give a run folder or a .pt file")
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    if is_damaged(content):
+        raise CheckpointError(f"{path}: damaged: its content does not fit its checksum; take another of its folder")
+    try:
+        values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, for as many kinds of damage
         raise CheckpointError(
             f"{path}: not a checkpoint of this project, or damaged; give a .pt file that train.py wrote"
@@ -75,6 +77,27 @@ def load(path: Path) -> Checkpoint:
     except UserError as error:
         raise CheckpointError(f"{path}: its settings do not fit this version: {error}") from error
     return Checkpoint(**values)
+
+
+def load_last(folder: Path) -> Checkpoint:
+    """The last checkpoint of a run folder, for going on; where it is damaged or missing, the one before, and a line
+    says so. The damaged one is set aside as last.pt.damaged, so that it does not take the place of the one before.
+
+    Raises:
+        CheckpointError: neither can be used.
+    """
+    last, previous = folder / LAST, folder / PREVIOUS
+    try:
+        return load(last)
+    except CheckpointError as error:
+        try:
+            kept = load(previous)
+        except CheckpointError:
+            raise error from None
+        print(f"{error}\ngoing on from {previous}, step {kept.step}", flush=True)
+        if last.exists():
+            last.replace(last.with_name(f"{last.name}.damaged"))
+        return kept
 
 
 def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> UNet:

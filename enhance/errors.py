@@ -13,6 +13,10 @@ class SettingsError(UserError):
     """A setting that is unknown, of the wrong type, or out of range."""
 
 
+class RunComplete(SettingsError):
+    """A run that was to go on and has nothing left to do."""
+
+
 class DataError(UserError):
     """A folder or an image that cannot be used."""
 

@@ -154,7 +154,7 @@ class Settings:
     name: str | None = None  # run folder is <runs>/<date>-<name>; None makes one from norm, batch, model, data
     sweep: str = "sweep"  # with -m: run folders are <runs>/<sweep>/<what was swept>
     results: str | None = None  # with -m: CSV file, one row per finished run; None is <runs>/<sweep>/runs.csv
-    resume: str | None = None  # a run folder: go on with it, with its own settings
+    resume: str | None = None  # a run folder: go on with it, with its own settings; auto: with the run of these ones
 
     @property
     def images_per_step(self) -> int:

@@ -210,7 +210,7 @@ def training_batches(
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,  # page-locked, for the way to a CUDA device
-        worker_init_fn=_leave_interrupts_alone,
+        worker_init_fn=_leave_signals_alone,
         generator=torch.Generator(),  # else the loader draws from torch's own, which the training uses
     )
     return iter(loader)
@@ -238,5 +238,8 @@ def _collate(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tens
     return low, normal
 
 
-def _leave_interrupts_alone(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process, which ends its workers
+def _leave_signals_alone(worker: int) -> None:
+    """Signals that reach the whole process group are for the training process, which ends its workers."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -1,24 +1,60 @@
-"""Ctrl-C and SIGTERM end a run after the step, not within it."""
+"""Ctrl-C, SIGTERM and SIGUSR1 (Slurm's warning of the time limit) end a run after the step, not within it."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+
+class Interrupted(Exception):
+    """Raised within `Interruption.at_once`."""
+
+
+class Interruption:
+    """True once a signal has come, for the loop to end after the step."""
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._at_once = False
+
+    def __bool__(self) -> bool:
+        return self._received is not None
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, else 143, as a process that SIGTERM ended has it."""
+        return 128 + (signal.SIGINT if self._received == signal.SIGINT else signal.SIGTERM)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within, a signal raises `Interrupted`: for work that takes long and that may be done anew."""
+        self._at_once = True
+        try:
+            if self:
+                raise Interrupted
+            yield
+        finally:
+            self._at_once = False
+
+    def note(self, number: int, _: Any) -> None:
+        """Take a signal in, as its handler. A second Ctrl-C kills; a cluster that repeats itself does no harm."""
+        first = not self
+        if first:
+            self._received = number
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if first and self._at_once:
+            raise Interrupted
+
 
 @contextmanager
-def stop_on_signal() -> Iterator[list[int]]:
-    """Within, Ctrl-C and SIGTERM are put on the list, for the loop to end after the step; a second one kills."""
-    received: list[int] = []
-
-    def note(number: int, _: Any) -> None:
-        received.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+def stop_on_signal() -> Iterator[Interruption]:
+    """Within, the signals are noted; afterwards their handlers are again what they were."""
+    interruption = Interruption()
+    before = {number: signal.signal(number, interruption.note) for number in _SIGNALS}
     try:
-        yield received
+        yield interruption
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

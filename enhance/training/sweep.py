@@ -18,13 +18,14 @@ from enhance import checkpoint
 from enhance.data.loader import open_report, open_training
 from enhance.data.pairs import CameraPairs, PairSource
 from enhance.device import choose_device
-from enhance.errors import SettingsError, UserError
+from enhance.errors import RunComplete, SettingsError, UserError
 from enhance.evaluation.causes import causes
 from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
 from enhance.results import SCORES_FILE, append_row, median_speed, read_metrics, read_rows
 from enhance.settings import Settings
+from enhance.training.resume import has_checkpoint
 from enhance.training.schedule import peak_lr
 from enhance.training.tracking import git_state
 from enhance.training.trainer import Trainer
@@ -110,12 +111,12 @@ def results_file(runs: str, sweep: str, results: str | None) -> Path:
 
 def _train(settings: Settings, folder: Path) -> tuple[PairSource, PairSource]:
     """Train to the end; the training and validation pairs."""
-    last = folder / "checkpoints" / "last.pt"
-    if last.exists() and (folder / "validation" / "report.json").is_file():
-        return open_training(settings.data)  # trained to the end, and stopped before its row was written
-    if last.exists():
-        kept = checkpoint.load(last)
-        trainer = Trainer(kept.settings, (folder, kept))
+    if has_checkpoint(folder):
+        kept = checkpoint.load_last(folder)
+        try:
+            trainer = Trainer(kept.settings, (folder, kept))
+        except RunComplete:
+            return open_training(settings.data)  # stopped before its row was written
     else:
         if folder.exists():  # stopped before its first checkpoint
             shutil.rmtree(folder)
@@ -126,7 +127,7 @@ def _train(settings: Settings, folder: Path) -> tuple[PairSource, PairSource]:
 
 def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSource) -> dict[str, Any]:
     """What one run was, and what it found."""
-    path = folder / "checkpoints" / "last.pt"
+    path = folder / checkpoint.LAST
     kept = checkpoint.load(path)
     device = choose_device(settings.device)
     model = checkpoint.load_model(kept, path, device)

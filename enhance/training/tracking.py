@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -53,6 +54,20 @@ def _new_folder(parent: Path, stem: str) -> Path:
             return folder
         except FileExistsError:
             number += 1
+
+
+def lock_run(folder: Path) -> FileLock:
+    """Taken by the process that trains in the folder; the system frees it when that process ends, however it ends.
+
+    Raises:
+        SettingsError: another process holds it.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise SettingsError(f"{folder}: another process is training in it; wait for it, or stop it") from error
+    return lock
 
 
 def provenance(settings: Settings, device: torch.device) -> dict[str, Any]:

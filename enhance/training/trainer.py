@@ -9,21 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from enhance.checkpoint import Checkpoint, save
+from enhance.checkpoint import BEST, LAST, PREVIOUS, Checkpoint, save
 from enhance.data.loader import open_training, training_batches
 from enhance.data.pairs import Spread
 from enhance.device import choose_device, memory_told, peak_memory_gib, set_up_torch
-from enhance.errors import DataError, SettingsError, UserError
-from enhance.models.unet import build_unet, count_gflops, count_parameters
+from enhance.errors import DataError, RunComplete, UserError
+from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
 from enhance.norm.recalibrate import running_statistics
 from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
+from enhance.training.announce import announce
 from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
-from enhance.training.checks import batch_warnings, check_batch, check_model
+from enhance.training.checks import check_batch, check_model
 from enhance.training.freezing import freeze_step, recalibrate_and_freeze
-from enhance.training.interrupt import stop_on_signal
+from enhance.training.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.training.loss import Loss, compiled, training_loss
 from enhance.training.meter import Meter
 from enhance.training.objective import Objective
@@ -31,7 +32,7 @@ from enhance.training.precision import choose_dtype
 from enhance.training.progress import Progress
 from enhance.training.schedule import build_optimizer, learning_rate, total_steps
 from enhance.training.statistics_gap import statistics_gap
-from enhance.training.tracking import Tracker, create_run_folder, provenance
+from enhance.training.tracking import Tracker, create_run_folder, lock_run
 from enhance.training.validation import Validation, recalibrate_for, validate, write_report
 
 READ_EVERY = 20  # steps between two looks at the loss: each look waits for the device
@@ -76,10 +77,10 @@ class Trainer:
         self.step = 0
         self.saved = -1  # step of the last checkpoint
         self.best = -math.inf
-        if resume is None:
-            self.folder = create_run_folder(settings, folder)
-        else:
-            self.folder = resume[0]
+        self.owed = False  # a validation of this step, which a signal may have cut short
+        self.folder = create_run_folder(settings, folder) if resume is None else resume[0]
+        self.lock = lock_run(self.folder)
+        if resume is not None:
             self._restore(resume[1])
         self.tracker = Tracker(self.folder, self.step)
 
@@ -89,12 +90,12 @@ class Trainer:
         return self.step > self.freeze_step
 
     def fit(self) -> None:
-        """Train to the last step, or to Ctrl-C or SIGTERM; `last` and `best` checkpoints are written on the way.
+        """Train to the last step, or to a signal to stop; `last` and `best` checkpoints are written on the way.
 
         Raises:
             UserError: the loss is no longer finite, or the device's memory is too small.
         """
-        self._announce()
+        announce(self)
         progress = Progress(self.step, self.steps)
         with stop_on_signal() as stopped:
             try:
@@ -106,12 +107,13 @@ class Trainer:
             finally:
                 progress.close()
                 self.tracker.close()
-        if self.step < self.steps:
+                self.lock.release()
+        if stopped:
             print(f"stopped at step {self.step} of {self.steps}; go on with: python train.py resume={self.folder}")
-            raise SystemExit(130)
+            raise SystemExit(stopped.exit_code)
         print(f"best validation PSNR {self.best:.2f} dB; run folder {self.folder}")
 
-    def _loop(self, progress: Progress, stopped: list[int]) -> None:
+    def _loop(self, progress: Progress, stopped: Interruption) -> None:
         settings = self.settings
         batches = training_batches(
             self.train,
@@ -124,24 +126,30 @@ class Trainer:
             pin_memory=self.device.type == "cuda",
         )
         meter = Meter()
-        while self.step < self.steps and not stopped:
+        while (self.step < self.steps or self.owed) and not stopped:
+            if self.owed:
+                self._validate(progress, stopped)
+                meter = Meter()
+                continue
             if self.step == self.freeze_step:
                 line = recalibrate_and_freeze(settings, self.model, self.train, self.device)
                 freeze(self.average.model)
                 progress.say(f"step {self.step}: {line}")
-            due = (self.step + 1) % settings.validation.every == 0 or self.step + 1 == self.steps
-            with statistics_gap(self.model, enabled=due) as gaps:
+            self.owed = self._due(self.step + 1)
+            with statistics_gap(self.model, enabled=self.owed) as gaps:
                 # A compiled model runs none of the hooks that watch it.
-                self._train_step(batches, meter, self.eager_loss if due else self.loss)
-            if due or self.step % READ_EVERY == 0:
+                self._train_step(batches, meter, self.eager_loss if self.owed else self.loss)
+            if self.owed or self.step % READ_EVERY == 0:
                 self._read(meter, progress)
-            if due:
+            if self.owed:
                 self.tracker.scalars(self.step, gaps)
-                self._validate(progress)
-                meter = Meter()
-        if self.saved != self.step:
-            recalibrate_for(settings, self.average.model, self.train, self.device)
-            self._save("last", validation={})
+        if self.saved != self.step or self.owed:
+            self._save(LAST, validation={})  # at once: after a signal there may be little time
+            if recalibrate_for(settings, self.average.model, self.train, self.device) is not None:
+                self._save(LAST, validation={})
+
+    def _due(self, step: int) -> bool:
+        return step % self.settings.validation.every == 0 or step == self.steps
 
     def _train_step(self, batches: Iterator[tuple[Tensor, Tensor]], meter: Meter, loss_of: Loss) -> None:
         set_progress(self.model, self.step / self.steps)
@@ -174,16 +182,20 @@ class Trainer:
         speed, wait = values["system/images_per_second"], values["system/data_wait"]
         progress.show(self.step, values["train/loss"], lr, speed, wait)
 
-    def _validate(self, progress: Progress) -> None:
+    def _validate(self, progress: Progress, stopped: Interruption) -> None:
         settings, model = self.settings, self.average.model
-        found = validate(settings, model, self.train, self.validation, self.device)
+        try:
+            with stopped.at_once():
+                found = validate(settings, model, self.train, self.validation, self.device)
+        except Interrupted:
+            return
+        self.owed = False
         self._check_finite("validation PSNR", found.mean["psnr"])
         is_best = found.mean["psnr"] > self.best
         self.best = max(self.best, found.mean["psnr"])
         progress.validated(found.line(self.step), found.mean["psnr"], self.best)
         if is_best:
-            self._save("best", found.mean)
-        self._save("last", found.mean)
+            self._save(BEST, found.mean)
         values = {f"validation/{name}": value for name, value in found.mean.items()}
         if found.recalibrate_seconds is not None:
             values["validation/recalibrate_seconds"] = found.recalibrate_seconds
@@ -191,6 +203,7 @@ class Trainer:
         self._write_strips()
         if self.step == self.steps:
             self._finish(found)
+        self._save(LAST, found.mean)  # the end of the validation: a run that is killed before it validates again
 
     def _finish(self, found: Validation) -> None:
         write_report(self.folder, self.settings, self.step, found, self.average.model, self.validation)
@@ -205,9 +218,9 @@ class Trainer:
             output = self.average.model(low[None].to(self.device))[0]
             self.tracker.strip(self.step, f"input output target/{name}", [low, output, normal])
 
-    def _save(self, name: str, validation: dict[str, float]) -> None:
+    def _save(self, name: Path, validation: dict[str, float]) -> None:
         trainer: dict[str, Any] | None = None
-        if name == "last":
+        if name == LAST:
             trainer = {
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
@@ -225,8 +238,9 @@ class Trainer:
             trainer=trainer,
             frozen=self.frozen,
         )
-        save(checkpoint, self.folder / "checkpoints" / f"{name}.pt")
-        self.saved = self.step
+        save(checkpoint, self.folder / name, self.folder / PREVIOUS if name == LAST else None)
+        if name == LAST:
+            self.saved = self.step
 
     def _images(self) -> dict[str, list[str]]:
         return {"training": self.train.names, "validation": self.validation.names}
@@ -264,34 +278,9 @@ class Trainer:
             freeze(self.model)
             freeze(self.average.model)
         self.best = state["best"]
-        if self.step >= self.steps:
-            raise SettingsError(f"resume={self.folder}: this run is complete ({self.step} of {self.steps} steps)")
-
-    def _announce(self) -> None:
-        settings = self.settings
-        parameters, gflops = count_parameters(self.model), count_gflops(self.model)
-        values = provenance(settings, self.device) | {
-            "resumed_at_step": self.step,
-            "precision": str(self.dtype).removeprefix("torch."),
-            "parameters": parameters,
-            "gflops_256x256": round(gflops, 3),
-            "training_images": len(self.train),
-            "validation_images": self.validation.names,
-        }
-        self.tracker.write_provenance(values)
-        print(f"run folder {self.folder}")
-        print(
-            f"{settings.model.name}, norm={settings.norm.name}: {parameters / 1e6:.2f} M parameters, "
-            f"{gflops:.2f} GFLOPs at 256x256; {values['precision']} on {self.device}"
-        )
-        print(
-            f"data={settings.data.name}: {len(self.train)} training and {len(self.validation)} validation images; "
-            f"{self.steps} steps of {settings.images_per_step} crops of {settings.data.crop} px"
-        )
-        if settings.compile:
-            print("compile=true: the first step takes a minute or so")
-        for warning in batch_warnings(settings, self.model):
-            print(warning)
+        self.owed = self._due(self.step) and not checkpoint.validation
+        if self.step >= self.steps and not self.owed:
+            raise RunComplete(f"{self.folder}: this run is complete ({self.step} of {self.steps} steps)")
 
     def _to_device(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""

@@ -87,7 +87,7 @@ def test_what_a_run_leaves(train: Callable[..., Ended], tmp_path: Path) -> None:
     ended = train("name=mine", "schedule.steps=4", "validation.every=2")
     folder = only_run(tmp_path)
     assert folder.name.endswith("-mine")
-    files = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
+    files = {path.name for path in folder.iterdir() if not path.name.startswith(("events", ".lock"))}
     assert files == {"config.yaml", "provenance.json", "metrics.jsonl", "checkpoints", "validation"}
     assert {path.name for path in (folder / "validation").iterdir()} == {
         "report.json",
