@@ -1,0 +1,151 @@
+"""A training run of a few seconds, in a process of its own, for drills to disturb."""
+
+import contextlib
+import os
+import runpy
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from enhance import checkpoint
+from enhance.checkpoint import BEST, LAST, Checkpoint
+
+TRAIN = Path(__file__).parents[2] / "train.py"
+STEPS = 60
+_WORDS = (
+    "data=lol_v1",
+    "data.crop=16",
+    "data.validation_share=0.25",
+    "model.width=4",
+    "model.depth=1",
+    "batch_size=2",
+    f"schedule.steps={STEPS}",
+    "validation.every=5",
+    "validation.recalibrate_images=2",
+    "threads=1",
+    "device=cpu",
+)
+
+
+@dataclass
+class Outcome:
+    """What one drill found."""
+
+    fault: str
+    tries: int
+    survived: int
+    lost: int  # runs that lost work which a checkpoint had held
+    remark: str = ""
+
+
+def write_pairs(root: Path, count: int = 8) -> Path:
+    """Pairs of random coarse pictures in LOL v1's layout, (40, 56) each; the folder."""
+    for part in ("low", "high"):
+        (root / "our485" / part).mkdir(parents=True)
+    for seed in range(count):
+        coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        scene = np.asarray(Image.fromarray(coarse).resize((56, 40), Image.Resampling.BILINEAR))
+        Image.fromarray(scene).save(root / "our485" / "high" / f"{seed}.png")
+        Image.fromarray(scene // 5).save(root / "our485" / "low" / f"{seed}.png")
+    return root
+
+
+class SmallRun:
+    """`python train.py ... resume=auto` on the pairs of `root`, again and again in one `runs` folder.
+
+    Args:
+        words: settings besides those of all drills.
+    """
+
+    def __init__(self, root: Path, runs: Path, *words: str) -> None:
+        self.words = [*_WORDS, f"data.root={root}", f"runs={runs}", "resume=auto", *words]
+        self.runs = runs
+        self.log = runs.with_suffix(".log")
+        runs.mkdir(parents=True, exist_ok=True)
+        self.log.touch()
+
+    def start(self, first: Callable[[], None] | None = None) -> int:
+        """Its process id. The process is forked from this one, where torch is imported already.
+
+        Args:
+            first: what the process does to itself before it begins.
+        """
+        child = os.fork()
+        if child:
+            return child
+        code = 70
+        try:
+            with self.log.open("a") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+            sys.argv = ["train.py", *self.words]
+            if first is not None:
+                first()
+            with contextlib.suppress(KeyboardInterrupt):
+                runpy.run_path(str(TRAIN), run_name="__main__")
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def finish(self, first: Callable[[], None] | None = None) -> int:
+        """Start it and wait for its end; the exit code."""
+        return wait(self.start(first))
+
+    def folder(self) -> Path | None:
+        """The run folder, once it has a checkpoint."""
+        found = sorted(self.runs.glob("*/checkpoints/last.pt"))
+        return found[-1].parents[1] if found else None
+
+    def await_step(self, child: int, step: int) -> None:
+        """Return when the run has said that it is at `step` or later, or has ended."""
+        while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            told = [line for line in self.log.read_text().splitlines() if line.startswith("step ")]
+            if told and int(told[-1].split()[1].split("/")[0]) >= step:
+                return
+            time.sleep(0.01)
+
+    def checkpoints(self) -> tuple[Checkpoint, Checkpoint]:
+        """last and best."""
+        folder = self.folder()
+        assert folder is not None
+        return checkpoint.load(folder / LAST), checkpoint.load(folder / BEST)
+
+
+def wait(child: int) -> int:
+    """The exit code of a process; -N where signal N killed it."""
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def same(run: SmallRun, other: SmallRun) -> bool:
+    """Whether two complete runs hold the same weights, statistics and optimizer state, bit for bit."""
+    return _equal(*([_state(kept) for kept in each.checkpoints()] for each in (run, other)))
+
+
+def _state(kept: Checkpoint) -> object:
+    trainer = {} if kept.trainer is None else {key: kept.trainer[key] for key in ("model", "optimizer", "best")}
+    return [kept.step, kept.model, kept.running_statistics, trainer]
+
+
+def _equal(one: object, other: object) -> bool:
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return one == other
