@@ -38,6 +38,7 @@ _SMALLEST: dict[str, float] = {
     "optimizer.lr": 0,
     "optimizer.weight_decay": 0,
     "optimizer.clip": 0,
+    "optimizer.max_skipped": 1,
     "schedule.steps": 1,
     "schedule.epochs": 0,
     "validation.every": 1,
@@ -83,6 +84,7 @@ def check_ranges(settings: Settings) -> None:
     """
     one_of("precision", settings.precision, ("auto", "fp32", "bf16", "fp16"))
     one_of("model.activation", settings.model.activation, ACTIVATIONS)
+    one_of("on_full_disk", settings.on_full_disk, ("stop", "go_on"))
     one_of("model.down", settings.model.down, ("max_pool", "strided"))
     one_of("model.init", settings.model.init, ("kaiming", "xavier", "torch"))
     one_of("optimizer.lr_scaling", settings.optimizer.lr_scaling, ("none", "sqrt", "linear"))

@@ -107,6 +107,7 @@ class OptimizerSettings:
     beta1: float = 0.9
     beta2: float = 0.99
     clip: float = 1.0  # largest norm of the gradient; 0 does not clip
+    max_skipped: int = 10  # steps in a row whose gradient is not finite, after which the run ends
 
 
 @dataclass
@@ -152,6 +153,7 @@ class Settings:
     threads: int | None = None  # CPU threads; None leaves torch's choice
     runs: str = "runs"  # folder of all run folders
     name: str | None = None  # run folder is <runs>/<date>-<name>; None makes one from norm, batch, model, data
+    on_full_disk: str = "stop"  # stop or go_on: where a checkpoint or a number cannot be written
     sweep: str = "sweep"  # with -m: run folders are <runs>/<sweep>/<what was swept>
     results: str | None = None  # with -m: CSV file, one row per finished run; None is <runs>/<sweep>/runs.csv
     resume: str | None = None  # a run folder: go on with it, with its own settings; auto: with the run of these ones

@@ -10,10 +10,18 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from enhance.drills import stops
+from enhance.drills import faults, stops
 from enhance.drills.small_run import write_pairs
 
-DRILLS = {"kills": (stops.kills, 50), "signals": (stops.signals, 12), "checkpoints": (stops.damaged_checkpoints, 12)}
+DRILLS = {
+    "kills": (stops.kills, 50),
+    "signals": (stops.signals, 12),
+    "checkpoints": (stops.damaged_checkpoints, 12),
+    "disk": (faults.full_disk, 12),
+    "loss": (faults.not_finite, 6),
+    "twice": (faults.second_run, 6),
+    "gone": (faults.vanished, 6),
+}
 
 
 def main() -> None:

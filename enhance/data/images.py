@@ -37,6 +37,8 @@ def decoding(path: Path | str) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as file:
             yield file
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such image file; bring it back, or give another") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
     except Exception as error:  # Pillow raises many kinds, for as many kinds of damage

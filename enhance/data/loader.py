@@ -1,7 +1,6 @@
 """From the settings to the pairs of training, validation and test; and the stream of training batches."""
 
 import functools
-import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from enhance.data.layouts import LAYOUTS, Pair, find_pairs
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs, Spread
 from enhance.data.scenes import group_scenes, hold_out, perceptual_hash
 from enhance.data.split import read_split
-from enhance.errors import DataError
+from enhance.data.workers import leave_signals_alone
+from enhance.errors import DataError, UserError
 from enhance.models.unet import SMALLEST_SIDE
 from enhance.ranges import one_of
 from enhance.settings import PLACES, DataSettings
@@ -210,22 +210,37 @@ def training_batches(
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,  # page-locked, for the way to a CUDA device
-        worker_init_fn=_leave_signals_alone,
+        worker_init_fn=leave_signals_alone,
         generator=torch.Generator(),  # else the loader draws from torch's own, which the training uses
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
 
 
-class _Samples(Dataset[tuple[np.ndarray, np.ndarray]]):
+def crop_names(source: PairSource, crops: range, seed: int) -> list[str]:
+    """Names of the images that crops of `training_batches` are cut from, counted over the run."""
+    places = (divmod(crop, len(source)) for crop in crops)
+    return [source.names[_order(len(source), seed, epoch)[position]] for epoch, position in places]
+
+
+_Sample = tuple[np.ndarray, np.ndarray] | UserError
+
+
+class _Samples(Dataset[_Sample]):
     def __init__(self, source: PairSource, crop: int, seed: int) -> None:
         self.source = source
         self.crop = crop
         self.seed = seed
 
-    def __getitem__(self, sample: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, sample: int) -> _Sample:
         epoch, position = divmod(sample, len(self.source))
         index = _order(len(self.source), self.seed, epoch)[position]
-        return self.source.crop(int(index), self.crop, np.random.default_rng([self.seed, sample]))
+        try:
+            return self.source.crop(int(index), self.crop, np.random.default_rng([self.seed, sample]))
+        except UserError as error:  # of a worker, torch would tell it with a traceback for its message
+            return error
 
 
 @functools.lru_cache(maxsize=4)
@@ -233,13 +248,11 @@ def _order(length: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch, 1]).permutation(length)  # the 1 parts it from sample n = epoch
 
 
-def _collate(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
-    low, normal = (torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2) for side in zip(*samples, strict=True))
+def _collate(samples: list[_Sample]) -> tuple[Tensor, Tensor] | UserError:
+    pairs = []
+    for sample in samples:
+        if isinstance(sample, UserError):
+            return sample
+        pairs.append(sample)
+    low, normal = (torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2) for side in zip(*pairs, strict=True))
     return low, normal
-
-
-def _leave_signals_alone(worker: int) -> None:
-    """Signals that reach the whole process group are for the training process, which ends its workers."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -19,7 +19,7 @@ class Meter:
         self.began = time.perf_counter()
         self.waited = 0.0
         self.images = 0
-        self.batches = 0
+        self.batches: Tensor | int = 0
         self.sums: dict[str, Tensor] = {}
 
     @contextmanager
@@ -29,15 +29,17 @@ class Meter:
         yield
         self.waited += time.perf_counter() - start
 
-    def add(self, images: int, parts: dict[str, Tensor]) -> None:
-        """Count one batch."""
+    def add(self, images: int, loss: Tensor, parts: dict[str, Tensor]) -> None:
+        """Count one batch; its values where its loss is finite."""
         self.images += images
-        self.batches += 1
-        self.sums = {name: self.sums.get(name, 0) + value for name, value in parts.items()}
+        finite = loss.isfinite()
+        self.batches = self.batches + finite
+        values = {"loss": loss} | parts
+        self.sums = {name: self.sums.get(name, 0) + value.where(finite, 0) for name, value in values.items()}
 
     def read(self) -> dict[str, float]:
-        """Means since the last reading."""
-        means = {f"train/{name}": value.item() / self.batches for name, value in self.sums.items()}
+        """Means since the last reading; NaN where no loss was finite."""
+        means = {f"train/{name}": (value / self.batches).item() for name, value in self.sums.items()}
         seconds = time.perf_counter() - self.began
         values = means | {
             "train/grad_norm": self.grad_norm.item(),

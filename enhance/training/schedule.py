@@ -38,10 +38,10 @@ def peak_lr(optimizer: OptimizerSettings, images_per_step: int) -> float:
 
 
 def build_optimizer(model: nn.Module, optimizer: OptimizerSettings, images_per_step: int = 8) -> AdamW:
-    """AdamW; vectors (norms and biases) do not decay."""
+    """AdamW; vectors (norms and biases) do not decay. Fused: it takes no step where its `found_inf` is 1."""
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": optimizer.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=peak_lr(optimizer, images_per_step), betas=(optimizer.beta1, optimizer.beta2))
+    return AdamW(groups, lr=peak_lr(optimizer, images_per_step), betas=(optimizer.beta1, optimizer.beta2), fused=True)

@@ -156,8 +156,11 @@ class Tracker:
             self._writer.add_scalar(name, value)
 
     def close(self) -> None:
-        self._metrics.close()
-        self._writer.close()
+        for each in (self._metrics, self._writer):
+            try:
+                each.close()
+            except OSError as error:
+                print(f"warning: {self.folder}: the last numbers could not be written ({error.strerror})")
 
 
 def _step_of(line: str) -> int:

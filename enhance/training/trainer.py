@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from enhance.checkpoint import BEST, LAST, PREVIOUS, Checkpoint, save
-from enhance.data.loader import open_training, training_batches
+from enhance.data.loader import crop_names, open_training, training_batches
 from enhance.data.pairs import Spread
+from enhance.data.workers import worker_end_told
 from enhance.device import choose_device, memory_told, peak_memory_gib, set_up_torch
 from enhance.errors import DataError, RunComplete, UserError
 from enhance.models.unet import build_unet
@@ -23,6 +24,7 @@ from enhance.training.announce import announce
 from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
 from enhance.training.checks import check_batch, check_model
+from enhance.training.disk import DiskGuard
 from enhance.training.freezing import freeze_step, recalibrate_and_freeze
 from enhance.training.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.training.loss import Loss, compiled, training_loss
@@ -31,9 +33,10 @@ from enhance.training.objective import Objective
 from enhance.training.precision import choose_dtype
 from enhance.training.progress import Progress
 from enhance.training.schedule import build_optimizer, learning_rate, total_steps
+from enhance.training.skipped import Skipped
 from enhance.training.statistics_gap import statistics_gap
 from enhance.training.tracking import Tracker, create_run_folder, lock_run
-from enhance.training.validation import Validation, recalibrate_for, validate, write_report
+from enhance.training.validation import Validation, recalibrate_for, validate, write_report, write_strips
 
 READ_EVERY = 20  # steps between two looks at the loss: each look waits for the device
 
@@ -75,11 +78,13 @@ class Trainer:
         self.eager_loss = training_loss(self.model, objective, self.device, self.dtype)
         self.loss = compiled(self.eager_loss, self.device) if settings.compile else self.eager_loss
         self.step = 0
+        self.skipped = Skipped()
         self.saved = -1  # step of the last checkpoint
         self.best = -math.inf
         self.owed = False  # a validation of this step, which a signal may have cut short
         self.folder = create_run_folder(settings, folder) if resume is None else resume[0]
         self.lock = lock_run(self.folder)
+        self.disk = DiskGuard(self.folder, settings.on_full_disk == "go_on")
         if resume is not None:
             self._restore(resume[1])
         self.tracker = Tracker(self.folder, self.step)
@@ -93,11 +98,11 @@ class Trainer:
         """Train to the last step, or to a signal to stop; `last` and `best` checkpoints are written on the way.
 
         Raises:
-            UserError: the loss is no longer finite, or the device's memory is too small.
+            UserError: the loss is no longer finite, the device's memory is too small, or the disk is full.
         """
         announce(self)
         progress = Progress(self.step, self.steps)
-        with stop_on_signal() as stopped:
+        with stop_on_signal() as stopped, worker_end_told():
             try:
                 self._loop(progress, stopped)
             except UserError:
@@ -108,6 +113,8 @@ class Trainer:
                 progress.close()
                 self.tracker.close()
                 self.lock.release()
+        if self.saved != self.step:
+            raise UserError(f"{self.folder}: step {self.step} could not be saved; make room, then resume")
         if stopped:
             print(f"stopped at step {self.step} of {self.steps}; go on with: python train.py resume={self.folder}")
             raise SystemExit(stopped.exit_code)
@@ -142,7 +149,7 @@ class Trainer:
             if self.owed or self.step % READ_EVERY == 0:
                 self._read(meter, progress)
             if self.owed:
-                self.tracker.scalars(self.step, gaps)
+                self._track(gaps)
         if self.saved != self.step or self.owed:
             self._save(LAST, validation={})  # at once: after a signal there may be little time
             if recalibrate_for(settings, self.average.model, self.train, self.device) is not None:
@@ -161,10 +168,14 @@ class Trainer:
             with memory_told(self.device, self._less_memory()):
                 loss, parts = loss_of(low, normal)
                 self.scaler.scale(loss / self.settings.accumulate).backward()
-            meter.add(len(low), {"loss": loss.detach()} | parts)
+            meter.add(len(low), loss.detach(), parts)
         self.scaler.unscale_(self.optimizer)
         clip = self.settings.optimizer.clip or math.inf
         meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        finite = loss.isfinite() if self.scaler.is_enabled() else meter.grad_norm.isfinite()
+        self.skipped.note(finite.logical_not())
+        if not self.scaler.is_enabled():  # which sees to it by itself, and has its own reasons to skip a step
+            self.optimizer.found_inf = finite.logical_not().float()  # type: ignore[attr-defined]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -176,9 +187,14 @@ class Trainer:
     def _read(self, meter: Meter, progress: Progress) -> None:
         values = meter.read()
         lr = self.optimizer.param_groups[0]["lr"]
-        self._check_finite("loss", values["train/loss"])
+        for step in self.skipped.read(self.step):
+            size = self.settings.images_per_step
+            names = crop_names(self.train, range((step - 1) * size, step * size), self.settings.seed)
+            progress.say(f"step {step} skipped: its gradient is not finite. Its images: {', '.join(names)}")
+        if self.skipped.in_a_row >= self.settings.optimizer.max_skipped:
+            raise self._diverged(f"the gradient of the last {self.skipped.in_a_row} steps is not finite")
         memory = {"system/peak_memory_gib": peak_memory_gib(self.device)}
-        self.tracker.scalars(self.step, values | memory | {"train/lr": lr})
+        self._track(values | memory | {"train/lr": lr, "train/skipped": self.skipped.total})
         speed, wait = values["system/images_per_second"], values["system/data_wait"]
         progress.show(self.step, values["train/loss"], lr, speed, wait)
 
@@ -190,7 +206,8 @@ class Trainer:
         except Interrupted:
             return
         self.owed = False
-        self._check_finite("validation PSNR", found.mean["psnr"])
+        if math.isnan(found.mean["psnr"]):
+            raise self._diverged("the validation PSNR is not a number")
         is_best = found.mean["psnr"] > self.best
         self.best = max(self.best, found.mean["psnr"])
         progress.validated(found.line(self.step), found.mean["psnr"], self.best)
@@ -199,36 +216,27 @@ class Trainer:
         values = {f"validation/{name}": value for name, value in found.mean.items()}
         if found.recalibrate_seconds is not None:
             values["validation/recalibrate_seconds"] = found.recalibrate_seconds
-        self.tracker.scalars(self.step, values)
-        self._write_strips()
-        if self.step == self.steps:
-            self._finish(found)
+        self._track(values)
+        with self.disk:
+            write_strips(self.tracker, self.step, model, Spread(self.validation, settings.validation.strips))
+            if self.step == self.steps:
+                self._finish(found)
         self._save(LAST, found.mean)  # the end of the validation: a run that is killed before it validates again
+
+    def _track(self, values: dict[str, float]) -> None:
+        with self.disk:
+            self.tracker.scalars(self.step, values)
 
     def _finish(self, found: Validation) -> None:
         write_report(self.folder, self.settings, self.step, found, self.average.model, self.validation)
         metrics = {"hparam/psnr": found.mean["psnr"], "hparam/ssim": found.mean["ssim"], "hparam/best_psnr": self.best}
         self.tracker.hyperparameters(self.settings, metrics)
 
-    @torch.inference_mode()
-    def _write_strips(self) -> None:
-        spread = Spread(self.validation, self.settings.validation.strips)  # neighbours share a scene
-        for index, name in enumerate(spread.names):
-            low, normal = spread.whole(index)
-            output = self.average.model(low[None].to(self.device))[0]
-            self.tracker.strip(self.step, f"input output target/{name}", [low, output, normal])
-
     def _save(self, name: Path, validation: dict[str, float]) -> None:
         trainer: dict[str, Any] | None = None
         if name == LAST:
-            trainer = {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "best": self.best,
-                "images": self._images(),
-            }
+            trainer = {name: part.state_dict() for name, part in self._parts().items()}
+            trainer |= {"best": self.best, "skipped": self.skipped.total, "images": self._images()}
         checkpoint = Checkpoint(
             settings=self.settings,
             step=self.step,
@@ -238,9 +246,13 @@ class Trainer:
             trainer=trainer,
             frozen=self.frozen,
         )
-        save(checkpoint, self.folder / name, self.folder / PREVIOUS if name == LAST else None)
-        if name == LAST:
-            self.saved = self.step
+        with self.disk:
+            save(checkpoint, self.folder / name, self.folder / PREVIOUS if name == LAST else None)
+            if name == LAST:
+                self.saved = self.step
+
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
 
     def _images(self) -> dict[str, list[str]]:
         return {"training": self.train.names, "validation": self.validation.names}
@@ -251,13 +263,11 @@ class Trainer:
             "lower one of them, choose a smaller model=, or lower batch_size and raise accumulate"
         )
 
-    def _check_finite(self, what: str, value: float) -> None:
-        if math.isnan(value) or (what == "loss" and math.isinf(value)):
-            kept = f"; the last good checkpoints are in {self.folder / 'checkpoints'}" if self.saved >= 0 else ""
-            raise UserError(
-                f"the {what} is {value} at step {self.step}: lower optimizer.lr, set optimizer.clip, "
-                f"or take precision=fp32{kept}"
-            )
+    def _diverged(self, what: str) -> UserError:
+        kept = f"; the last good checkpoints are in {self.folder / 'checkpoints'}" if self.saved >= 0 else ""
+        return UserError(
+            f"{what} at step {self.step}: lower optimizer.lr, set optimizer.clip, or take precision=fp32{kept}"
+        )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         assert checkpoint.trainer is not None
@@ -268,16 +278,15 @@ class Trainer:
                 f"for training and {len(state['images']['validation'])} for validation, here are {len(self.train)} and "
                 f"{len(self.validation)}); bring them back, give data.root=, or start a new run"
             )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
         self.average.load(checkpoint.model, checkpoint.step)
         self.step = self.saved = checkpoint.step
         if checkpoint.frozen:
             freeze(self.model)
             freeze(self.average.model)
         self.best = state["best"]
+        self.skipped = Skipped(state.get("skipped", 0))
         self.owed = self._due(self.step) and not checkpoint.validation
         if self.step >= self.steps and not self.owed:
             raise RunComplete(f"{self.folder}: this run is complete ({self.step} of {self.steps} steps)")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from enhance.data.pairs import PairSource
+from enhance.data.pairs import PairSource, WholePairs
 from enhance.device import memory_told
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.evaluate import ImageScore, mean_score, score
@@ -15,6 +15,7 @@ from enhance.inference.enhancer import Enhancer
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import batch_norms
 from enhance.settings import Settings
+from enhance.training.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,16 @@ def validate(
     seconds = recalibrate_for(settings, model, train, device)
     scores = score(model, validation, device)
     return Validation(scores, mean_score(scores), seconds, time.perf_counter() - start)
+
+
+@torch.inference_mode()
+def write_strips(tracker: Tracker, step: int, model: UNet, source: WholePairs) -> None:
+    """Show input, output and target of each image in TensorBoard."""
+    device = next(model.parameters()).device
+    for index, name in enumerate(source.names):
+        low, normal = source.whole(index)
+        output = model(low[None].to(device))[0]
+        tracker.strip(step, f"input output target/{name}", [low, output, normal])
 
 
 def write_report(
