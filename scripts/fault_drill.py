@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from enhance.drills import faults, stops
+from enhance.drills import faults, images, stops
 from enhance.drills.small_run import write_pairs
 
 DRILLS = {
@@ -21,6 +21,7 @@ DRILLS = {
     "loss": (faults.not_finite, 6),
     "twice": (faults.second_run, 6),
     "gone": (faults.vanished, 6),
+    "images": (images.mutated, 1000),
 }
 
 
