@@ -6,6 +6,7 @@ from pathlib import Path
 
 from enhance import checkpoint, command
 from enhance.config import evaluation_from_config
+from enhance.data.pairs import left_out_told
 from enhance.device import choose_device
 from enhance.errors import SettingsError
 from enhance.evaluation import contact_sheet, report
@@ -37,7 +38,7 @@ def evaluate(settings: EvaluationSettings) -> None:
         split=choice.split,
         device=str(device),
         images=len(choice.source),
-        warnings=choice.warnings,
+        warnings=choice.warnings + left_out_told(choice.source),
     )
     print(evaluation.title(), flush=True)
     folder = report.make_folder(Path(settings.out) if settings.out else report.default_folder(path, evaluation))

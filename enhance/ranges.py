@@ -84,6 +84,7 @@ def check_ranges(settings: Settings) -> None:
     """
     one_of("precision", settings.precision, ("auto", "fp32", "bf16", "fp16"))
     one_of("model.activation", settings.model.activation, ACTIVATIONS)
+    one_of("data.on_error", settings.data.on_error, ("fail", "skip"))
     one_of("on_full_disk", settings.on_full_disk, ("stop", "go_on"))
     one_of("model.down", settings.model.down, ("max_pool", "strided"))
     one_of("model.init", settings.model.init, ("kaiming", "xavier", "torch"))

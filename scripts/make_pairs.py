@@ -44,7 +44,7 @@ def main() -> None:
     check_ranges(Settings(data=data))
     photos = by_stem(arguments.photos)
     with new_folder(arguments.out) as folder:
-        images = open_images(list(photos.values()), Cache(data.cache_gib))
+        images = list(open_images(list(photos.values()), Cache(data.cache_gib)).values())
         scenes = group_scenes([image.hash for image in images])
         train, held = hold_out(list(photos), scenes, data.validation_share)
         source = CameraPairs(list(photos), images, camera)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from enhance.data.images import read_image
 from enhance.data.scenes import perceptual_hash
+from enhance.errors import DataError
 
 
 class Cache:
@@ -41,8 +42,11 @@ class OpenedImage:
         return self.source if isinstance(self.source, np.ndarray) else read_image(self.source)
 
 
-def open_images(paths: Sequence[Path], cache: Cache) -> list[OpenedImage]:
+def open_images(paths: Sequence[Path], cache: Cache, left_out: list[str] | None = None) -> dict[Path, OpenedImage]:
     """Decode every image once, on all cores; a bar shows it on a terminal where it takes long.
+
+    Args:
+        left_out: gets why an image cannot be decoded, which is then missing from the result; None: that is an error.
 
     Raises:
         DataError: the first image that cannot be decoded.
@@ -51,13 +55,23 @@ def open_images(paths: Sequence[Path], cache: Cache) -> list[OpenedImage]:
     try:
         decoded = pool.map(_decode, paths)
         bar = tqdm(zip(paths, decoded, strict=True), "reading images", len(paths), delay=2, leave=False, disable=None)
-        return [
-            OpenedImage(path.name, pixels.shape[:2], code, cache.keep(path, pixels)) for path, (pixels, code) in bar
-        ]
+        opened = {}
+        for path, found in bar:
+            if isinstance(found, DataError):
+                if left_out is None:
+                    raise found
+                left_out.append(str(found))
+            else:
+                pixels, code = found
+                opened[path] = OpenedImage(path.name, pixels.shape[:2], code, cache.keep(path, pixels))
+        return opened
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    pixels = read_image(path)
+def _decode(path: Path) -> tuple[np.ndarray, np.ndarray] | DataError:
+    try:
+        pixels = read_image(path)
+    except DataError as error:
+        return error
     return pixels, perceptual_hash(pixels)

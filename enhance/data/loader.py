@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,12 +48,13 @@ def _open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
     if data.name == "demo":
         train = _in_memory(demo.training_photographs())
         validation = _in_memory(demo.validation_photographs())
+        left_out: list[str] = []
     elif data.name == "photos":
-        train, validation = _open_photographs(data)
+        train, validation, left_out = _open_photographs(data)
     else:
         return _open_pairs(data)
     _check_sides(validation)
-    return _through_camera(train, data), _through_camera(validation, data)
+    return _through_camera(train, data, left_out), _through_camera(validation, data, left_out)
 
 
 def open_test(data: DataSettings) -> PairSource | None:
@@ -67,7 +69,7 @@ def open_test(data: DataSettings) -> PairSource | None:
     pairs = find_pairs(data, "test")
     if pairs is None:
         return None
-    return _open_to_score(pairs, Cache(data.cache_gib))
+    return _open_to_score(pairs, data, Cache(data.cache_gib))
 
 
 def open_report(data: DataSettings) -> PairSource | None:
@@ -82,7 +84,7 @@ def open_report(data: DataSettings) -> PairSource | None:
     assert pairs is not None  # only the test split may be missing
     part_of = read_split(Path(data.split), [pair.name for pair in pairs])
     report = [pair for pair in pairs if part_of[pair.name] == "report"]
-    return _open_to_score(report, Cache(data.cache_gib)) if report else None
+    return _open_to_score(report, data, Cache(data.cache_gib)) if report else None
 
 
 def _check_places(data: DataSettings) -> None:
@@ -112,61 +114,91 @@ def _in_memory(photographs: dict[str, np.ndarray]) -> list[OpenedImage]:
     ]
 
 
-def _open_photographs(data: DataSettings) -> tuple[list[OpenedImage], list[OpenedImage]]:
+def _open_photographs(data: DataSettings) -> tuple[list[OpenedImage], list[OpenedImage], list[str]]:
+    """Those to train on, those held out, and why others are left out."""
     if data.root is None:
         raise DataError("data.root is missing: data=photos needs a folder of photographs, data.root=DIR")
     cache = Cache(data.cache_gib)
     paths = list_images(data.root)
     if data.val_root is not None:
         held_paths = list_images(data.val_root)
-        return open_images(paths, cache), open_images(held_paths, cache)
-    images = open_images(paths, cache)
+        opened, left_out = _open(paths + held_paths, data, cache)
+        train, held = ([opened[path] for path in part if path in opened] for part in (paths, held_paths))
+        for part in (train, held):
+            _check_some(part, left_out)
+        return train, held, left_out
+    opened, left_out = _open(paths, data, cache)
+    images = list(opened.values())
+    _check_some(images, left_out)
     scenes = group_scenes([image.hash for image in images])
-    train, held = hold_out([image.name for image in images], scenes, data.validation_share)
-    return [images[index] for index in train], [images[index] for index in held]
+    parts = hold_out([image.name for image in images], scenes, data.validation_share)
+    train, held = ([images[index] for index in part] for part in parts)
+    return train, held, left_out
 
 
-def _through_camera(images: list[OpenedImage], data: DataSettings) -> CameraPairs:
-    return CameraPairs([image.name for image in images], images, data.camera)
+def _open(paths: list[Path], data: DataSettings, cache: Cache) -> tuple[dict[Path, OpenedImage], list[str]]:
+    """As `data.on_error` says; and why images are left out."""
+    left_out: list[str] = []
+    opened = open_images(paths, cache, left_out if data.on_error == "skip" else None)
+    return opened, left_out
+
+
+def _check_some(left: list[Any], left_out: list[str]) -> None:
+    if not left:
+        raise DataError(f"none of the images can be used: {shortened(left_out)}")
+
+
+def _through_camera(images: list[OpenedImage], data: DataSettings, left_out: list[str]) -> CameraPairs:
+    return CameraPairs([image.name for image in images], images, data.camera, left_out)
 
 
 def _open_pairs(data: DataSettings) -> tuple[RealPairs, RealPairs]:
     pairs = find_pairs(data, "train")
     assert pairs is not None  # only the test split may be missing
+    cache = Cache(data.cache_gib)
     if data.split is not None:
-        part_of, cache = read_split(Path(data.split), [pair.name for pair in pairs]), Cache(data.cache_gib)
+        part_of = read_split(Path(data.split), [pair.name for pair in pairs])
         to_train = [pair for pair in pairs if part_of[pair.name] == "training"]
         to_choose = [pair for pair in pairs if part_of[pair.name] == "validation"]
-        return _real(to_train, _open_both(to_train, cache)), _open_to_score(to_choose, cache)
-    images = _open_both(pairs, Cache(data.cache_gib))
-    scenes = group_scenes([normal.hash for _, normal in images])
-    train, held = hold_out([pair.name for pair in pairs], scenes, data.validation_share)
-    _check_sides([images[index][1] for index in held])
-    parts = [([pairs[index] for index in part], [images[index] for index in part]) for part in (train, held)]
-    return _real(*parts[0]), _real(*parts[1])
+        return _real(*_open_both(to_train, data, cache)), _open_to_score(to_choose, data, cache)
+    images, left_out = _open_both(pairs, data, cache)
+    opened = list(images)
+    scenes = group_scenes([normal.hash for _, normal in images.values()])
+    parts = hold_out([pair.name for pair in opened], scenes, data.validation_share)
+    train, held = ({opened[index]: images[opened[index]] for index in part} for part in parts)
+    _check_sides([normal for _, normal in held.values()])
+    return _real(train, left_out), _real(held, left_out)
 
 
-def _open_to_score(pairs: list[Pair], cache: Cache) -> RealPairs:
-    images = _open_both(pairs, cache)
-    _check_sides([normal for _, normal in images])
-    return _real(pairs, images)
+def _open_to_score(pairs: list[Pair], data: DataSettings, cache: Cache) -> RealPairs:
+    images, left_out = _open_both(pairs, data, cache)
+    _check_sides([normal for _, normal in images.values()])
+    return _real(images, left_out)
 
 
-def _open_both(pairs: list[Pair], cache: Cache) -> list[tuple[OpenedImage, OpenedImage]]:
-    opened = open_images([path for pair in pairs for path in (pair.low, pair.normal)], cache)
-    images = list(zip(opened[::2], opened[1::2], strict=True))
+_Both = dict[Pair, tuple[OpenedImage, OpenedImage]]  # the dark and the bright image of each pair
+
+
+def _open_both(pairs: list[Pair], data: DataSettings, cache: Cache) -> tuple[_Both, list[str]]:
+    """The images of each pair, and why pairs are left out."""
+    opened, left_out = _open([path for pair in pairs for path in (pair.low, pair.normal)], data, cache)
+    images = {
+        pair: (opened[pair.low], opened[pair.normal]) for pair in pairs if pair.low in opened and pair.normal in opened
+    }
+    _check_some(list(images), left_out)
     odd = [
         f"{pair.low} {_size(low)} and {pair.normal} {_size(normal)}"
-        for pair, (low, normal) in zip(pairs, images, strict=True)
+        for pair, (low, normal) in images.items()
         if low.size != normal.size
     ]
     if odd:
         raise DataError(f"{len(odd)} pairs differ in size, width x height: {shortened(odd)}; replace or remove them")
-    return images
+    return images, left_out
 
 
-def _real(pairs: list[Pair], images: list[tuple[OpenedImage, OpenedImage]]) -> RealPairs:
-    return RealPairs([pair.name for pair in pairs], *zip(*images, strict=True))
+def _real(images: _Both, left_out: list[str]) -> RealPairs:
+    low, normal = zip(*images.values(), strict=True)
+    return RealPairs([pair.name for pair in images], low, normal, left_out)
 
 
 def _check_sides(images: Sequence[OpenedImage]) -> None:

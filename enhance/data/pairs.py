@@ -9,7 +9,7 @@ from torch import Tensor
 
 from enhance.data.cache import OpenedImage
 from enhance.data.camera import darken
-from enhance.data.images import to_tensor
+from enhance.data.images import shortened, to_tensor
 from enhance.settings import CameraSettings
 
 
@@ -27,6 +27,7 @@ class PairSource(WholePairs, Protocol):
     """A set of pairs, for training on crops as well."""
 
     sizes: list[tuple[int, int]]  # height and width in pixels
+    left_out: list[str]  # of `data.on_error=skip`: why an image could not be used
 
     def __len__(self) -> int: ...
 
@@ -35,11 +36,28 @@ class PairSource(WholePairs, Protocol):
         ...
 
 
+def left_out_told(source: PairSource) -> list[str]:
+    """A line that counts and names the images that `data.on_error=skip` left out; none where all could be read."""
+    reasons = source.left_out
+    return (
+        [f"{len(reasons)} {'image is' if len(reasons) == 1 else 'images are'} left out: {shortened(reasons)}"]
+        if reasons
+        else []
+    )
+
+
 class RealPairs:
     """Pairs that were photographed."""
 
-    def __init__(self, names: list[str], low: Sequence[OpenedImage], normal: Sequence[OpenedImage]) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        low: Sequence[OpenedImage],
+        normal: Sequence[OpenedImage],
+        left_out: Sequence[str] = (),
+    ) -> None:
         self.names = names
+        self.left_out = list(left_out)
         self.sizes = [image.size for image in normal]
         self._low = low
         self._normal = normal
@@ -61,15 +79,18 @@ class CameraPairs:
     `crop` takes a new exposure at every call. That of `whole` is fixed by the camera's seed and the photograph's name.
     """
 
-    def __init__(self, names: list[str], normal: Sequence[OpenedImage], camera: CameraSettings) -> None:
+    def __init__(
+        self, names: list[str], normal: Sequence[OpenedImage], camera: CameraSettings, left_out: Sequence[str] = ()
+    ) -> None:
         self.names = names
+        self.left_out = list(left_out)
         self.sizes = [image.size for image in normal]
         self._normal = normal
         self._camera = camera
 
     def through(self, camera: CameraSettings) -> "CameraPairs":
         """The same photographs through another camera."""
-        return CameraPairs(self.names, self._normal, camera)
+        return CameraPairs(self.names, self._normal, camera, self.left_out)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -92,6 +113,7 @@ class Spread:
         self._indices = [number * len(source) // count for number in range(count)]
         self.names = [source.names[index] for index in self._indices]
         self.sizes = [source.sizes[index] for index in self._indices]
+        self.left_out = source.left_out
         self._source = source
 
     def __len__(self) -> int:

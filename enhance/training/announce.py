@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from enhance.data.pairs import left_out_told
 from enhance.models.unet import count_gflops, count_parameters
 from enhance.training.checks import batch_warnings
 from enhance.training.tracking import provenance
@@ -21,6 +22,7 @@ def announce(trainer: "Trainer") -> None:
         "gflops_256x256": round(gflops, 3),
         "training_images": len(trainer.train),
         "validation_images": trainer.validation.names,
+        "left_out_images": trainer.train.left_out,
     }
     trainer.tracker.write_provenance(values)
     print(f"run folder {trainer.folder}")
@@ -34,5 +36,5 @@ def announce(trainer: "Trainer") -> None:
     )
     if settings.compile:
         print("compile=true: the first step takes a minute or so")
-    for warning in batch_warnings(settings, model):
+    for warning in [*left_out_told(trainer.train), *batch_warnings(settings, model)]:
         print(warning)

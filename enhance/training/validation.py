@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from enhance.data.pairs import PairSource, WholePairs
+from enhance.data.pairs import PairSource, WholePairs, left_out_told
 from enhance.device import memory_told
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.evaluate import ImageScore, mean_score, score
@@ -88,6 +88,7 @@ def write_report(
         device=str(device),
         images=len(source),
         scores=found.scores,
+        warnings=left_out_told(source),
     )
     (folder / "validation").mkdir(exist_ok=True)
     report.write(evaluation, folder / "validation")

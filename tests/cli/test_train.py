@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from enhance import checkpoint, config
 from enhance.norm.registry import NORMS
+from enhance.training.tracking import create_run_folder
 from tests.cli.conftest import ROOT, Ended
 
 TINY = (
@@ -411,3 +412,65 @@ def test_diverging_run_is_told_and_keeps_its_checkpoints(train: Callable[..., En
     assert ended.code == 2
     assert "lower optimizer.lr" in ended.err
     assert "checkpoints" not in ended.err  # none was written yet
+
+
+def test_broken_images_are_refused_or_left_out_and_counted(
+    train: Callable[..., Ended], tmp_path: Path, pairs_root: Path, run_script: Callable[..., Ended]
+) -> None:
+    broken = pairs_root / "our485" / "low" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    refused = train()
+    assert (refused.code, refused.err.startswith(f"error: {broken}: ")) == (2, True)
+    assert not (tmp_path / "runs").exists()
+    ended = train("data.on_error=skip")
+    assert ended.code == 0, ended.err
+    assert f"1 image is left out: {broken}: " in ended.out
+    run = only_run(tmp_path)
+    names = json.loads((run / "validation" / "report.json").read_text())
+    assert "1 image is left out" in names["warnings"][0]
+    (provenance,) = json.loads((run / "provenance.json").read_text())
+    assert provenance["training_images"] + len(provenance["validation_images"]) == 7
+    assert "1 image is left out" in run_script("evaluate.py", f"checkpoint={run}").out
+    for file in (pairs_root / "our485" / "low").iterdir():
+        file.write_bytes(b"")
+    none = train("data.on_error=skip")
+    assert (none.code, "none of the images can be used" in none.err) == (2, True)
+
+
+def test_resume_auto_goes_on_with_the_run_of_the_same_settings(
+    train: Callable[..., Ended], tmp_path: Path, interrupted: Path
+) -> None:
+    """`interrupted` has two of four steps done."""
+    (interrupted / "config.yaml").write_text(
+        (interrupted / "config.yaml").read_text().replace("\n  steps: 2\n", "\n  steps: 4\n")
+    )
+    other = train("schedule.steps=4", "seed=1", "resume=auto")
+    assert other.code == 0, other.err
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    ended = train("schedule.steps=4", "resume=auto")
+    assert ended.code == 0, ended.err
+    assert f"run folder {interrupted}" in ended.out
+    assert checkpoint.load(interrupted / "checkpoints" / "last.pt").step == 4
+    again = train("schedule.steps=4", "resume=auto")
+    assert (again.code, "this run is complete" in again.out) == (0, True)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_full_disk_can_be_gone_on_with(
+    train: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first checkpoint finds a folder in its place, which no file can replace; the later ones find room."""
+
+    def begun(settings: object, folder: Path | None = None) -> Path:
+        made = create_run_folder(settings, folder)  # type: ignore[arg-type]
+        (made / "checkpoints" / "best.pt").mkdir()
+        return made
+
+    monkeypatch.setattr("enhance.training.trainer.create_run_folder", begun)
+    stopped = train("schedule.steps=4", "validation.every=2")
+    assert (stopped.code, "best.pt: cannot be written" in stopped.err) == (2, True)
+    shutil.rmtree(tmp_path / "runs")
+    ended = train("schedule.steps=4", "validation.every=2", "on_full_disk=go_on")
+    assert ended.code == 0, ended.err
+    assert "warning: " in ended.out
+    assert checkpoint.load(only_run(tmp_path) / "checkpoints" / "last.pt").step == 4
