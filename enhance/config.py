@@ -1,5 +1,6 @@
 """From YAML and command line to typed settings, and back: with `enhance.command`, all that knows OmegaConf."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,12 +64,24 @@ def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
 
 
 def from_dict(values: dict[str, Any]) -> Settings:
-    """The inverse of `dataclasses.asdict`, for settings that a run or a checkpoint keeps.
+    """The inverse of `dataclasses.asdict`, for settings that a run or a checkpoint keeps. Whoever wrote the file gets
+    values read, nothing else: OmegaConf would put environment variables in the place of `${oc.env:NAME}`.
 
     Raises:
-        SettingsError: as `from_config`.
+        SettingsError: as `from_config`; or a value that refers to something else.
     """
+    for value in _plain(values):
+        if isinstance(value, str) and "${" in value:
+            raise SettingsError(f"{value}: refers to something outside the file")
     return _checked(OmegaConf.create(values))
+
+
+def _plain(values: dict[str, Any]) -> Iterator[Any]:
+    for value in values.values():
+        if isinstance(value, dict):
+            yield from _plain(value)
+        else:
+            yield value
 
 
 def to_yaml(settings: Settings) -> str:

@@ -36,7 +36,14 @@ def memory_told(device: torch.device, cure: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise UserError(f"{device}: out of memory: {cure}") from error
+        raise UserError(f"{device}: out of memory{_held(device)}: {cure}") from error
+
+
+def _held(device: torch.device) -> str:
+    if not torch.cuda.is_available():
+        return ""
+    free, total = (size / 2**30 for size in torch.cuda.mem_get_info(device))
+    return f" ({peak_memory_gib(device):.1f} GiB were held at once, {free:.1f} of {total:.1f} are free)"
 
 
 def peak_memory_gib(device: torch.device) -> float:

@@ -176,6 +176,21 @@ def test_a_pickle_with_code_is_refused_and_not_run(evaluate, tmp_path: Path, sav
     assert (tmp_path / "written").exists()
 
 
+@pytest.mark.parametrize(
+    "planted",
+    [{"name": "${oc.env:HOME}"}, {"_target_": "os.system"}, {"data": {"root": "${oc.env:HOME}"}}],
+)
+def test_settings_of_a_checkpoint_reach_nothing(evaluate, make_run, planted: dict[str, Any]) -> None:
+    file = make_run() / "checkpoints" / "best.pt"
+    values = torch.load(file, weights_only=True)
+    for key, value in planted.items():
+        values["settings"][key] = values["settings"].get(key, {}) | value if isinstance(value, dict) else value
+    torch.save(values, file)
+    ended = evaluate()
+    assert_refused(ended, str(file), "its settings do not fit")
+    assert os.environ["HOME"] not in ended.err.replace(str(file), "")
+
+
 def test_weights_of_another_model_are_told(evaluate, make_run) -> None:
     file = make_run() / "checkpoints" / "best.pt"
     values = torch.load(file, weights_only=True)
