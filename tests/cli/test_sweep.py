@@ -23,11 +23,12 @@ EXPERIMENTS = {  # what of each is swept here; the length and the size are TINY
     "few_photographs": ("norm=bn", "data.training_images=2,3"),
 }
 ON_PHOTOGRAPHS = {"small_batch_photos", "another_camera"}  # have tests of their own
+SINGLE = {"lol_v1", "lol_v2"}  # recipes: one run each
 
 
 def test_every_experiment_is_tried() -> None:
     there = {path.stem for path in (ROOT / "configs" / "experiment").iterdir()}
-    assert there == set(EXPERIMENTS) | ON_PHOTOGRAPHS
+    assert there == set(EXPERIMENTS) | ON_PHOTOGRAPHS | SINGLE
 
 
 @pytest.fixture
@@ -59,6 +60,26 @@ def test_every_experiment_runs(sweep: Callable[..., Ended], tmp_path: Path, expe
     found = rows(tmp_path)
     assert len(found) >= 2
     assert all(row["scored_on"] == "report" and float(row["psnr"]) > 0 for row in found)
+
+
+@pytest.mark.parametrize("experiment", sorted(SINGLE))
+def test_every_recipe_runs_on_pairs_that_make_pairs_wrote(
+    run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path, experiment: str
+) -> None:
+    """In the data set's own layout; two steps of the recipe's model, which is large, on small crops."""
+    root = tmp_path / "made"
+    made = run_script("scripts/make_pairs.py", pairs_root / "our485" / "high", root, "--val-share", "0.25")
+    assert made.code == 0, made.err
+    if experiment == "lol_v2":
+        for old, new in (("our485", "Train"), ("eval15", "Test")):
+            (root / old).rename(root / new)
+            for side, name in (("low", "Low"), ("high", "Normal")):
+                (root / new / side).rename(root / new / name)
+    short = ("schedule.steps=2", "data.crop=32", "batch_size=2", "data.validation_share=0.3")
+    ended = run_script("train.py", f"experiment={experiment}", f"data.root={root}", f"runs={tmp_path / 'runs'}", *short)
+    assert ended.code == 0, ended.err
+    scored = run_script("evaluate.py", f"runs={tmp_path / 'runs'}")
+    assert (scored.code, "test: 2 images" in scored.out) == (0, True), scored.err
 
 
 @pytest.fixture
