@@ -81,6 +81,7 @@ class ModelSettings:
     init: str = "kaiming"  # kaiming, xavier or torch: how the convolutions' first weights are drawn
     init_scale: float = 1.0  # a factor on them
     context: bool = False  # add what the whole image tells, by its channel means, on each way down
+    exposure: bool = False  # a second, small U-Net without norms sets the overall brightness
 
 
 @dataclass

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import torch
-from kornia.color import rgb_to_grayscale
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
+from enhance.brightness import at_brightness, mean_grey
 from enhance.data.pairs import WholePairs
 from enhance.evaluation.metrics import match_mean, psnr
 
@@ -35,21 +35,17 @@ class Brightness:
 def brightness(model: nn.Module, source: WholePairs, training: WholePairs, device: torch.device) -> Brightness:
     """Score a model in evaluation mode on each whole pair of `source`: with its own brightness, with a constant one,
     and with the reference's."""
-    logs = [math.log(_grey(training.whole(index)[1][None])) for index in range(len(training.names))]
+    logs = [math.log(mean_grey(training.whole(index)[1][None]).item()) for index in range(len(training.names))]
     constant = math.exp(fmean(logs))
     scores: list[tuple[float, ...]] = []
     for index in tqdm(range(len(source.names)), "scoring", unit="image", leave=False, disable=None):
         low, target = (image[None].to(device) for image in source.whole(index))
         output = model(low).clamp(0, 1)
-        flat = torch.full_like(target, constant)
-        matched = (psnr(each, target).item() for each in (output, match_mean(output, flat), match_mean(output, target)))
-        wanted = math.log(_grey(target))
-        off = math.log(max(_grey(output), 1e-6)) - wanted, math.log(constant) - wanted
+        flat = at_brightness(output, target.new_full((1, 1, 1, 1), constant))
+        matched = (psnr(each, target).item() for each in (output, flat, match_mean(output, target)))
+        wanted = math.log(mean_grey(target).item())
+        off = math.log(max(mean_grey(output).item(), 1e-6)) - wanted, math.log(constant) - wanted
         scores.append((*matched, off[0] ** 2, off[1] ** 2))
     means = [fmean(column) for column in zip(*scores, strict=True)]
     own, constant_psnr, gt_mean = means[:3]
     return Brightness(constant, own, constant_psnr, gt_mean, math.sqrt(means[3]), math.sqrt(means[4]))
-
-
-def _grey(image: Tensor) -> float:
-    return rgb_to_grayscale(image).mean().item()

@@ -4,10 +4,10 @@
 """
 
 import torch
-from kornia.color import rgb_to_grayscale
 from kornia.metrics import ssim as ssim_map
 from torch import Tensor
 
+from enhance.brightness import at_brightness, mean_grey
 from enhance.errors import DataError
 
 WINDOW = 11  # side of the Gaussian window of SSIM, in pixels; sigma is 1.5
@@ -67,8 +67,4 @@ def match_mean(output: Tensor, target: Tensor) -> Tensor:
     Returns:
         (N, 3, H, W) in [0, 1]; an output that is black everywhere stays black.
     """
-    output = output.clamp(0, 1)
-    brightness = rgb_to_grayscale(output).mean(dim=(1, 2, 3), keepdim=True)
-    wanted = rgb_to_grayscale(target).mean(dim=(1, 2, 3), keepdim=True)
-    scale = torch.where(brightness > 0, wanted / brightness, 1.0)
-    return (output * scale).clamp(0, 1)
+    return at_brightness(output, mean_grey(target)).clamp(0, 1)

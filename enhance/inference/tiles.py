@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from enhance.brightness import factor_to, mean_grey
 from enhance.errors import SettingsError
 from enhance.measure import peak_bytes
 from enhance.models.unet import UNet
@@ -89,6 +90,9 @@ def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -
     Raises:
         SettingsError: as `cut`, or a batch norm has no running statistics.
     """
+    wanted = None
+    if model.exposure is not None:
+        wanted = mean_grey(enhance_tiles(model.exposure, image, side, device)[None].clamp_(0, 1))
     sides = model.padding(*image.shape[-2:])
     padded = nn.functional.pad(image[None], sides, mode="reflect") if any(sides) else image[None]
     height, width = padded.shape[-2:]
@@ -110,7 +114,10 @@ def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -
         enhanced = (window + model.residual(window))[..., rows, columns]
         result[..., tile.top : tile.bottom, tile.left : tile.right] = enhanced.to(result.device)
     left, right, top, bottom = sides
-    return result[0, :, top : height - bottom, left : width - right]
+    detail = result[:, :, top : height - bottom, left : width - right]
+    if wanted is not None:
+        detail.clamp_(0, 1).mul_(factor_to(detail, wanted))  # in place: the image is large
+    return detail[0]
 
 
 def _whole_image_layers(model: UNet, device: torch.device) -> list[str]:

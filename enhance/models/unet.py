@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from enhance.brightness import at_brightness, mean_grey
 from enhance.models.blocks import ACTIVATIONS, Context, DoubleConv, Down, NormFactory, Up
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.registry import NORMS, build_norm
@@ -38,6 +39,9 @@ class UNet(nn.Module):
         activation: a name of `enhance.models.blocks.ACTIVATIONS`.
         down: "max_pool" or "strided" (a convolution of stride 2).
         context: add what the whole image tells on each way down and at the deepest level (`blocks.Context`).
+        exposure: a second U-Net, small and without norm and context, enhances the image too, and the result gets the
+            mean grey value of what that one makes of it (`exposure`). What standardizes an image, or looks at the whole
+            of it, predicts overall brightness no better than a constant (docs/results.md).
         init, init_scale: how the convolutions' first weights are drawn, a name of `INITS`, and a factor on them.
     """
 
@@ -50,6 +54,7 @@ class UNet(nn.Module):
         activation: str = "leaky_relu",
         down: str = "max_pool",
         context: bool = False,
+        exposure: bool = False,
         init: str = "kaiming",
         init_scale: float = 1.0,
     ) -> None:
@@ -72,6 +77,8 @@ class UNet(nn.Module):
         # Last, so that the other convolutions start alike with it and without.
         self.contexts = nn.ModuleList(Context(each, activation) if context else nn.Identity() for each in channels)
         self.initialize(seed, init, init_scale)
+        # After all else, so that the other weights are the same with it and without.
+        self.exposure = UNet(lambda _: nn.Identity(), width=16) if exposure else None
 
     def initialize(self, seed: int, init: str, scale: float) -> None:
         """Draw the weights; the output convolution starts at zero, so that the U-Net starts as the identity. Biases
@@ -92,6 +99,11 @@ class UNet(nn.Module):
                 nn.init.zeros_(module.expand.weight)
 
     def forward(self, image: Tensor) -> Tensor:
+        detail = self.detail(image)
+        return detail if self.exposure is None else at_brightness(detail, mean_grey(self.exposure(image).clamp(0, 1)))
+
+    def detail(self, image: Tensor) -> Tensor:
+        """The enhanced image (N, 3, H, W) before `exposure` sets its overall brightness."""
         sides = self.padding(*image.shape[-2:])
         padded = F.pad(image, sides, mode="reflect")
         enhanced = padded + self.residual(padded)
@@ -148,6 +160,7 @@ def build_unet(model: ModelSettings, norm: NormSettings) -> UNet:
         activation=model.activation,
         down=model.down,
         context=model.context,
+        exposure=model.exposure,
         init=model.init,
         init_scale=model.init_scale,
     )

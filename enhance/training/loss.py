@@ -5,9 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from enhance.brightness import factor_to, mean_grey
 from enhance.errors import SettingsError
 from enhance.models.unet import UNet
 from enhance.training.objective import Objective
+
+_MOST_BRIGHTER = 5.0
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 
@@ -15,14 +18,26 @@ Loss = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 def training_loss(model: UNet, objective: Objective, device: torch.device, dtype: torch.dtype) -> Loss:
     """Function of a dark and a bright batch (N, 3, H, W) in [0, 1]: the objective, and its parts.
 
+    Where a second U-Net sets the exposure, the objective sees the output at the target's brightness, and that U-Net is
+    trained beside it by the mean absolute error of its own output: position by position, for it would overfit the few
+    brightnesses that a data set has.
+
     Args:
         dtype: what the model computes in; parameters and objective are float32.
     """
 
     def loss(low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            output = model(low)
-        return objective(output.float(), normal)
+            output = model.detail(low)
+            exposed = None if model.exposure is None else model.exposure(low)
+        output = output.float()
+        if exposed is None:
+            return objective(output, normal)
+        # Limited, so that the output itself becomes bright: the first ones are as dark as the input.
+        factor = factor_to(output.clamp(0, 1), mean_grey(normal)).clamp(max=_MOST_BRIGHTER)
+        loss, parts = objective(output * factor, normal)
+        error = (exposed.float() - normal).abs().mean()
+        return loss + error, parts | {"exposure": error.detach()}
 
     return loss
 

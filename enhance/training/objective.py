@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from kornia.color import rgb_to_grayscale
 from kornia.filters import spatial_gradient
 from kornia.losses import MS_SSIMLoss, ssim_loss
 from torch import Tensor, nn
 
+from enhance.brightness import mean_grey
 from enhance.settings import ObjectiveSettings
 from enhance.training.perceptual import Perceptual
 
@@ -91,7 +91,7 @@ def _ssim_distance(output: Tensor, target: Tensor) -> Tensor:
 
 def _match(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """The output at the target's mean grey value, clipped to [0, 1], and the share (N,) of the plain distance."""
-    brightness, wanted = (rgb_to_grayscale(image).mean((1, 2, 3)).clamp(min=1e-3) for image in (output, target))
+    brightness, wanted = (mean_grey(image).flatten().clamp(min=1e-3) for image in (output, target))
     matched = (output * (wanted / brightness).view(-1, 1, 1, 1)).clamp(0, 1)
     one, other = brightness.detach(), wanted
     squares = (one.square() + other.square()) / 2

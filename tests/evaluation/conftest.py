@@ -15,6 +15,7 @@ class Pairs:
 
     def __init__(self, names: list[str], sizes: list[tuple[int, int]]) -> None:
         self.names, self.sizes = names, sizes
+        self.left_out: list[str] = []
         self.pairs: list[tuple[Tensor, Tensor]] = []
         for seed, size in enumerate(sizes):
             generator = torch.Generator().manual_seed(seed)

@@ -52,6 +52,16 @@ def test_tiles_give_what_the_whole_image_gives(norm: str, context: bool) -> None
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
+def test_the_exposure_of_tiles_is_that_of_the_whole() -> None:
+    model = trained(NormSettings("in"), exposure=True)
+    image = two_halves(600, 700)
+    with torch.inference_mode():
+        whole, detail = model(image[None])[0], model.detail(image[None])[0]
+        tiled = enhance_tiles(model, image, 520, CPU)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
+    assert (whole - detail.clamp(0, 1)).abs().max() > 0.01
+
+
 def test_a_tile_by_itself_would_show() -> None:
     """The test above can fail: a part of the image alone comes out otherwise."""
     model = trained(NormSettings("in"))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from enhance.brightness import mean_grey
 from enhance.models.unet import UNet, build_unet, count_gflops, count_parameters
 from enhance.norm.registry import NORMS
 from enhance.ranges import ACTIVATIONS
@@ -96,6 +97,30 @@ def test_context_leaves_the_start_as_it_is() -> None:
         torch.manual_seed(1)
         outputs.append(random_output(model)(image))
     assert torch.equal(*outputs)
+
+
+def test_exposure_sets_the_brightness_and_nothing_else() -> None:
+    models = []
+    for exposure in (False, True):
+        torch.manual_seed(0)
+        models.append(build_unet(ModelSettings(width=8, depth=2, exposure=exposure), NormSettings("in")))
+    without, model = (random_output(each).eval() for each in models)
+    model.load_state_dict(without.state_dict(), strict=False)  # `random_output` draws
+    assert model.exposure is not None
+    nn.init.constant_(model.exposure.output.bias, 0.2)
+    image = 0.5 * torch.rand(2, 3, 40, 56)
+    output, detail = model(image), without(image).clamp(0, 1)
+    torch.testing.assert_close(mean_grey(output), mean_grey(image) + 0.2)
+    torch.testing.assert_close(output / mean_grey(output), detail / mean_grey(detail))
+
+
+def test_first_weights_are_the_same_with_an_exposure_and_without() -> None:
+    states = []
+    for exposure in (False, True):
+        torch.manual_seed(0)
+        states.append(build_unet(ModelSettings(exposure=exposure), NormSettings()).state_dict())
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+    assert len(states[1]) > len(states[0])
 
 
 @pytest.mark.parametrize("context", [False, True])

@@ -1,0 +1,23 @@
+"""Overall brightness of an image: its mean grey value."""
+
+import torch
+from torch import Tensor
+
+
+def mean_grey(image: Tensor) -> Tensor:
+    """Mean of 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601) over all positions: (N, 3, H, W) -> (N, 1, 1, 1)."""
+    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (image.mean((2, 3), keepdim=True) * weights).sum(1, keepdim=True)
+
+
+def at_brightness(image: Tensor, wanted: Tensor) -> Tensor:
+    """The image (N, 3, H, W), clamped to [0, 1] and scaled so that its mean grey value is `wanted` (N, 1, 1, 1); the
+    result is not clamped. An image that is black everywhere stays black."""
+    image = image.clamp(0, 1)
+    return image * factor_to(image, wanted)
+
+
+def factor_to(image: Tensor, wanted: Tensor) -> Tensor:
+    """What brings the mean grey value of an image to `wanted`: (N, 1, 1, 1); 1 where it is black everywhere."""
+    grey = mean_grey(image)
+    return torch.where(grey > 0, wanted / grey, 1.0)
