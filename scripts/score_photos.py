@@ -7,9 +7,7 @@ import argparse
 from pathlib import Path
 from statistics import fmean
 
-import torch
-
-from enhance.data.images import list_images, read_image
+from enhance.data.images import list_images, read_image, to_tensor
 from enhance.errors import DataError, SettingsError, told_to_the_user
 from enhance.evaluation.no_reference import no_reference_scores
 
@@ -31,11 +29,10 @@ def main() -> None:
         rows = []
         for path in paths:
             try:
-                pixels = read_image(path)
+                image = to_tensor(read_image(path))[None]
             except DataError as error:
                 failures.append(str(error))
                 continue
-            image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
             rows.append([score(image) for score in scores.values()])
             print(line(str(path), rows[-1], width), flush=True)
         if place.is_dir() and rows:

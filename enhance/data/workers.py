@@ -6,12 +6,14 @@ from contextlib import contextmanager
 
 from enhance.errors import UserError
 
+# That ask a run to stop: Ctrl-C, SIGTERM, and SIGUSR1, Slurm's warning of the time limit.
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
 
 def leave_signals_alone(worker: int) -> None:
     """Signals that reach the whole process group are for the training process, which ends its workers."""
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

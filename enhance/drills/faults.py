@@ -12,7 +12,7 @@ from torch import Tensor
 
 from enhance import checkpoint
 from enhance.checkpoint import LAST
-from enhance.drills.small_run import Outcome, SmallRun, same, wait
+from enhance.drills.small_run import STEPS, Outcome, SmallRun, same, wait
 from enhance.drills.stops import undisturbed
 from enhance.training import trainer
 from enhance.training.loss import Loss
@@ -25,7 +25,7 @@ def full_disk(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome
     outcome = Outcome("disk full, out of file handles", tries, 0, 0)
     for number in range(tries):
         run = SmallRun(root, work / f"full-{number}")
-        folder = stop_at(run, 10)
+        folder = run.stop_at(10)
         before = checkpoint.load(folder / LAST).step
         handles = number % 3 == 2
         size = rng.randrange((folder / LAST).stat().st_size)
@@ -80,9 +80,8 @@ def not_finite(root: Path, work: Path, tries: int, rng: random.Random) -> Outcom
         code = run.finish(spoil)
         named = run.log.read_text().count(" skipped: its gradient is not finite. Its images: ")
         finite = all(value.isfinite().all() for kept in run.checkpoints() for value in kept.model.values())
-        good = code == 0 and named == 60 // every and finite
-        outcome.survived += good
-        outcome.lost += not good
+        good = code == 0 and named == STEPS // every and finite
+        outcome.count(good)
     return outcome
 
 
@@ -92,7 +91,7 @@ def second_run(root: Path, work: Path, tries: int, rng: random.Random) -> Outcom
     outcome = Outcome("two processes, one run folder", tries, 0, 0)
     for number in range(tries):
         run = SmallRun(root, work / f"twice-{number}")
-        stop_at(run, 5)
+        run.stop_at(5)
         first = run.start()
         run.await_step(first, 10)
         os.kill(first, signal.SIGSTOP)  # so that it cannot have ended
@@ -102,8 +101,7 @@ def second_run(root: Path, work: Path, tries: int, rng: random.Random) -> Outcom
             os.kill(first, signal.SIGKILL)
         wait(first)
         good = refused and run.finish() == 0 and same(run, wanted)
-        outcome.survived += good
-        outcome.lost += not good
+        outcome.count(good)
     return outcome
 
 
@@ -111,8 +109,7 @@ def vanished(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
     """A training image goes away while the run goes on, or a worker is killed: told by name, and with it back the run
     goes on."""
     words = ("data.cache_gib=0", "data.workers=1")
-    wanted = SmallRun(root, work / "undisturbed", *words)
-    wanted.finish()
+    wanted, _ = undisturbed(root, work, *words)
     outcome = Outcome("image gone, worker killed", tries, 0, 0)
     for number in range(tries):
         run = SmallRun(root, work / f"gone-{number}", *words)
@@ -131,20 +128,8 @@ def vanished(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
         complete = code == 0  # its last batch was read already
         named = complete or (code == 2 and told in run.log.read_text().splitlines()[-1])
         good = named and run.finish() == 0 and same(run, wanted)
-        outcome.survived += good
-        outcome.lost += not good
+        outcome.count(good)
     return outcome
-
-
-def stop_at(run: SmallRun, step: int) -> Path:
-    """Run until `step` and stop it with SIGTERM; its folder."""
-    child = run.start()
-    run.await_step(child, step)
-    os.kill(child, signal.SIGTERM)
-    wait(child)
-    folder = run.folder()
-    assert folder is not None
-    return folder
 
 
 def _children(process: int) -> list[int]:

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from enhance.data.images import read_image
 from enhance.data.photo import read_photo, write_photo
-from enhance.drills.small_run import Outcome
+from enhance.drills.small_run import Outcome, draw_scene
 from enhance.errors import DataError
 
 _SECONDS = 20  # that one file may take
@@ -143,8 +143,7 @@ _MUTATIONS: list[Mutation] = [_flip, _flip, _flip_head, _flip_head, _cut, _blank
 
 
 def _whole_files() -> dict[str, bytes]:
-    coarse = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    picture = Image.fromarray(coarse).resize((56, 40), Image.Resampling.BILINEAR)
+    picture = Image.fromarray(draw_scene(0))
     turned = picture.rotate(180)
     exif = Image.Exif()
     exif[0x0112], exif[0x010F], exif[0x0132] = 6, "a maker", "2026:01:01 00:00:00"

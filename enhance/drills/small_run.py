@@ -3,6 +3,7 @@
 import contextlib
 import os
 import runpy
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -43,14 +44,24 @@ class Outcome:
     lost: int  # runs that lost work which a checkpoint had held
     remark: str = ""
 
+    def count(self, good: bool) -> None:
+        """Take in one try: survived, or lost."""
+        self.survived += good
+        self.lost += not good
+
+
+def draw_scene(seed: int) -> np.ndarray:
+    """A coarse random picture, uint8 (40, 56, 3): each seed is another scene."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((56, 40), Image.Resampling.BILINEAR))
+
 
 def write_pairs(root: Path, count: int = 8) -> Path:
     """Pairs of random coarse pictures in LOL v1's layout, (40, 56) each; the folder."""
     for part in ("low", "high"):
         (root / "our485" / part).mkdir(parents=True)
     for seed in range(count):
-        coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        scene = np.asarray(Image.fromarray(coarse).resize((56, 40), Image.Resampling.BILINEAR))
+        scene = draw_scene(seed)
         Image.fromarray(scene).save(root / "our485" / "high" / f"{seed}.png")
         Image.fromarray(scene // 5).save(root / "our485" / "low" / f"{seed}.png")
     return root
@@ -117,6 +128,16 @@ class SmallRun:
             if told and int(told[-1].split()[1].split("/")[0]) >= step:
                 return
             time.sleep(0.01)
+
+    def stop_at(self, step: int) -> Path:
+        """Run until `step` and stop it with SIGTERM; its folder."""
+        child = self.start()
+        self.await_step(child, step)
+        os.kill(child, signal.SIGTERM)
+        wait(child)
+        folder = self.folder()
+        assert folder is not None
+        return folder
 
     def checkpoints(self) -> tuple[Checkpoint, Checkpoint]:
         """last and best."""

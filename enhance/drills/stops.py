@@ -15,9 +15,9 @@ from enhance.errors import CheckpointError
 _MOST_SECONDS = 10.0  # from a signal to the end of the process
 
 
-def undisturbed(root: Path, work: Path) -> tuple[SmallRun, float]:
+def undisturbed(root: Path, work: Path, *words: str) -> tuple[SmallRun, float]:
     """A complete run, and the seconds that it took."""
-    run = SmallRun(root, work / "undisturbed")
+    run = SmallRun(root, work / "undisturbed", *words)
     began = time.monotonic()
     code = run.finish()
     if code:
@@ -71,8 +71,7 @@ def signals(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
         as_told = code in (0, 130 if sent == signal.SIGINT else 143)  # 0: it was complete already
         codes.add(code)
         good = as_told and _readable(run)[1] >= 1 and run.finish() == 0 and same(run, wanted)
-        outcome.survived += good
-        outcome.lost += not good
+        outcome.count(good)
     outcome.survived = outcome.survived if slowest <= _MOST_SECONDS else 0
     outcome.remark = f"saved and ended within {slowest:.1f} s, exit codes {', '.join(map(str, sorted(codes)))}"
     return outcome
@@ -84,12 +83,7 @@ def damaged_checkpoints(root: Path, work: Path, tries: int, rng: random.Random) 
     outcome = Outcome("last.pt damaged (bit flip, cut off)", tries, 0, 0)
     for number in range(tries):
         run = SmallRun(root, work / f"damaged-{number}")
-        child = run.start()
-        run.await_step(child, 20)
-        os.kill(child, signal.SIGTERM)
-        wait(child)
-        folder = run.folder()
-        assert folder is not None
+        folder = run.stop_at(20)
         content = bytearray((folder / LAST).read_bytes())
         place = rng.randrange(len(content))
         if number % 2:
@@ -100,8 +94,7 @@ def damaged_checkpoints(root: Path, work: Path, tries: int, rng: random.Random) 
         complete = run.finish() == 0
         named = f"{folder / LAST}: " in run.log.read_text()
         good = complete and named and same(run, wanted)
-        outcome.survived += good
-        outcome.lost += not good
+        outcome.count(good)
     return outcome
 
 

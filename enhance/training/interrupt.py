@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+from enhance.data.workers import STOP_SIGNALS
 
 
 class Interrupted(Exception):
@@ -52,7 +52,7 @@ class Interruption:
 def stop_on_signal() -> Iterator[Interruption]:
     """Within, the signals are noted; afterwards their handlers are again what they were."""
     interruption = Interruption()
-    before = {number: signal.signal(number, interruption.note) for number in _SIGNALS}
+    before = {number: signal.signal(number, interruption.note) for number in STOP_SIGNALS}
     try:
         yield interruption
     finally:

@@ -173,9 +173,10 @@ class Trainer:
         clip = self.settings.optimizer.clip or math.inf
         meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         finite = loss.isfinite() if self.scaler.is_enabled() else meter.grad_norm.isfinite()
-        self.skipped.note(finite.logical_not())
+        skipped = finite.logical_not()
+        self.skipped.note(skipped)
         if not self.scaler.is_enabled():  # which sees to it by itself, and has its own reasons to skip a step
-            self.optimizer.found_inf = finite.logical_not().float()  # type: ignore[attr-defined]
+            self.optimizer.found_inf = skipped.float()  # type: ignore[attr-defined]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)

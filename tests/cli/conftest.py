@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from enhance.checkpoint import Checkpoint, save
+from enhance.drills.small_run import draw_scene
 from enhance.models.unet import build_unet
 from enhance.norm.recalibrate import running_statistics
 from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
@@ -43,12 +43,6 @@ def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         return Ended(code, out, err)
 
     return run
-
-
-def draw_scene(seed: int) -> np.ndarray:
-    """A coarse random picture, uint8 (40, 56, 3): each seed is another scene."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((56, 40), Image.Resampling.BILINEAR))
 
 
 @pytest.fixture
