@@ -114,6 +114,11 @@ def check_ranges(settings: Settings) -> None:
             raise SettingsError(
                 f"{key}={name} is no name for a folder: leave out / and choose another; runs= is its place"
             )
+    if settings.compile and settings.checkpoint_activations:
+        raise SettingsError(
+            "checkpoint_activations=true does not go with compile=true, which chooses by itself what backward computes "
+            "again: leave one of them out"
+        )
     if not any(getattr(settings.objective, part) for part in _PARTS):
         raise SettingsError(f"every weight of objective is 0: nothing to learn from; raise one of {', '.join(_PARTS)}")
     multiple = settings.model.unshuffle * 2**settings.model.depth

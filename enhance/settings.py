@@ -150,6 +150,7 @@ class Settings:
     device: str = "auto"  # auto, cpu, cuda or cuda:N
     precision: str = "auto"  # auto (bf16 where the device is fast at it), fp32, bf16 or fp16
     channels_last: bool = True  # memory format of images and convolutions
+    checkpoint_activations: bool = False  # keep the U-Net's levels alone for backward, and compute the rest again
     compile: bool = False  # torch.compile the forward and backward pass: faster steps after a slow first one
     deterministic: bool = False  # only algorithms that repeat bit for bit, where CUDA has slower ones
     threads: int | None = None  # CPU threads; None leaves torch's choice

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from enhance.brightness import at_brightness, mean_grey
 from enhance.models.blocks import ACTIVATIONS, Context, DoubleConv, Down, NormFactory, Up
+from enhance.models.recompute import checkpointed
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.registry import NORMS, build_norm
 from enhance.settings import ModelSettings, NormSettings
@@ -43,6 +45,7 @@ class UNet(nn.Module):
             mean grey value of what that one makes of it (`exposure`). What standardizes an image, or looks at the whole
             of it, predicts overall brightness no better than a constant (docs/results.md).
         init, init_scale: how the convolutions' first weights are drawn, a name of `INITS`, and a factor on them.
+        checkpoint_activations: keep for backward what passes between the levels, and compute the rest again.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class UNet(nn.Module):
         exposure: bool = False,
         init: str = "kaiming",
         init_scale: float = 1.0,
+        checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
+        self.checkpoint_activations = checkpoint_activations
         # Drawn before any layer: a layer draws first weights of its own, and how many depends on the norm.
         seed = int(torch.randint(2**31, (), device="cpu"))
         self.multiple = unshuffle * 2**depth
@@ -78,7 +83,9 @@ class UNet(nn.Module):
         self.contexts = nn.ModuleList(Context(each, activation) if context else nn.Identity() for each in channels)
         self.initialize(seed, init, init_scale)
         # After all else, so that the other weights are the same with it and without.
-        self.exposure = UNet(lambda _: nn.Identity(), width=16) if exposure else None
+        self.exposure = None
+        if exposure:
+            self.exposure = UNet(lambda _: nn.Identity(), width=16, checkpoint_activations=checkpoint_activations)
 
     def initialize(self, seed: int, init: str, scale: float) -> None:
         """Draw the weights; the output convolution starts at zero, so that the U-Net starts as the identity. Biases
@@ -131,19 +138,25 @@ class UNet(nn.Module):
 
     def residual(self, image: Tensor) -> Tensor:
         """What is added to the image: (N, 3, H, W) -> (N, 3, H, W); H and W are multiples of `self.multiple`."""
-        x = self.first(self.entry(self.unshuffle(image)))
+        x = self._level(self.first, self.entry(self.unshuffle(image)))
         skips = []
         *contexts, deepest = self.contexts
         for down, context in zip(self.downs, contexts, strict=True):
             skips.append(x)
-            x = down(x, context)
+            x = self._level(down, x, context)
         x = deepest(x)
         for up in self.ups:
-            x = up(x, skips.pop())
+            x = self._level(up, x, skips.pop())
         return self.shuffle(self.output(x))
 
+    def _level(self, level: nn.Module, *inputs: Any) -> Tensor:
+        if self.checkpoint_activations and torch.is_grad_enabled():
+            return checkpointed(level, *inputs)
+        result: Tensor = level(*inputs)
+        return result
 
-def build_unet(model: ModelSettings, norm: NormSettings) -> UNet:
+
+def build_unet(model: ModelSettings, norm: NormSettings, checkpoint_activations: bool = False) -> UNet:
     """The U-Net that the settings describe, in training mode, on the CPU.
 
     Raises:
@@ -163,6 +176,7 @@ def build_unet(model: ModelSettings, norm: NormSettings) -> UNet:
         exposure=model.exposure,
         init=model.init,
         init_scale=model.init_scale,
+        checkpoint_activations=checkpoint_activations,
     )
 
 

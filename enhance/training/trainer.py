@@ -68,7 +68,8 @@ class Trainer:
         self.steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
         torch.manual_seed(settings.seed)
         self.memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
-        self.model = build_unet(settings.model, settings.norm).to(self.device).to(memory_format=self.memory_format)
+        model = build_unet(settings.model, settings.norm, settings.checkpoint_activations)
+        self.model = model.to(self.device).to(memory_format=self.memory_format)
         self.average = WeightAverage(self.model, settings.average_decay)
         self.freeze_step = freeze_step(settings, self.model, self.steps)
         self.optimizer = build_optimizer(self.model, settings.optimizer, settings.images_per_step)

@@ -369,6 +369,7 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
         (("name=a/b",), "name=a/b"),
         (("objective.l1=0", "objective.ssim=0"), "every weight of objective is 0"),
         (("data.mixup=2",), "data.mixup=2.0 is out of range"),
+        (("compile=true", "checkpoint_activations=true"), "checkpoint_activations=true does not go with compile=true"),
         (("objective.edge=-1",), "objective.edge=-1.0 is too small"),
         (("objective.perceptual=1", "objective.vgg=nowhere.pth"), "nowhere.pth is missing: get it from https://"),
         (("data=photos", "data.root=tests", "data.val_root=tests"), "are one folder"),
