@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from enhance.config import from_config
 from enhance.errors import SettingsError, told_to_the_user
 from enhance.settings import EvaluationSettings, Settings
 
@@ -37,6 +38,19 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(told_task)()
         except (HydraException, OmegaConfBaseException) as error:
             raise SettingsError(explain(error)) from error
+
+
+def compose(words: list[str]) -> Settings:
+    """The settings of `train.py` with these `key=value` words, for a command of another form.
+
+    Raises:
+        SettingsError: as `run` tells them.
+    """
+    try:
+        with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            return from_config(hydra.compose("train", words))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingsError(explain(error)) from error
 
 
 def overrides() -> list[str]:

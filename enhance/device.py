@@ -3,7 +3,7 @@
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -31,12 +31,14 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def memory_told(device: torch.device, cure: str) -> Iterator[None]:
-    """Within, running out of a device's memory is a `UserError` that says `cure`."""
+def memory_told(device: torch.device, cure: str | Callable[[], str]) -> Iterator[None]:
+    """Within, running out of a device's memory is a `UserError` that says `cure`, or what it returns."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise UserError(f"{device}: out of memory{_held(device)}: {cure}") from error
+        held = _held(device)
+        said = cure if isinstance(cure, str) else cure()
+        raise UserError(f"{device}: out of memory{held}: {said}") from error
 
 
 def _held(device: torch.device) -> str:
@@ -44,6 +46,15 @@ def _held(device: torch.device) -> str:
         return ""
     free, total = (size / 2**30 for size in torch.cuda.mem_get_info(device))
     return f" ({peak_memory_gib(device):.1f} GiB were held at once, {free:.1f} of {total:.1f} are free)"
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes of a CUDA device that this process holds or could have; None on the CPU, where the system may swap, and a
+    container may have a limit of its own."""
+    if device.type != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device)
 
 
 def peak_memory_gib(device: torch.device) -> float:

@@ -1,13 +1,16 @@
 """What code costs: time, memory at its peak, and memory kept for backward."""
 
+import itertools
 import statistics
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -60,34 +63,89 @@ def peak_bytes(task: Callable[[], object]) -> int:
         >>> peak_bytes(lambda: torch.zeros(1024) + 1)
         8192
     """
-    with _Live() as live:
+    with Live() as live:
         task()
     return live.peak
 
 
-class _Live(TorchDispatchMode):
+def allocated_peak(task: Callable[[], object], device: torch.device) -> int:
+    """Most bytes that a task allocates on a device beyond what was held before, by torch's own count: of the profiler
+    on the CPU, oneDNN's copies among them, and of the allocator on CUDA."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        task()
+        return torch.cuda.max_memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        task()
+    changes = [event.nbytes() for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return max(itertools.accumulate(changes, initial=0))
+
+
+@dataclass
+class Storage:
+    """Memory of one tensor and its views. Times are numbers of operations."""
+
+    size: int  # bytes
+    label: str  # what it is for
+    born: int
+    died: int | None = None  # None: it still lives
+
+
+class Live(TorchDispatchMode):
     """Counts the bytes of tensors from their birth until nothing holds them."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.label = ""  # of what is born from now on
         self.now = self.peak = 0
-        self._storages: set[int] = set()
+        self._within_peak = self._time = self._peak_time = 0
+        self._alive: dict[int, Storage] = {}  # by address
+        self._all: list[Storage] = []
+
+    def within(self, function: Any, args: Any) -> int:
+        """Bytes that an operation uses within itself, which nobody sees: none is known of."""
+        return 0
+
+    def of(self, tensor: Tensor) -> Storage:
+        """The storage of a tensor that was made here."""
+        return self._alive[tensor.untyped_storage()._cdata]
+
+    def relabel(self, old: str, new: str) -> None:
+        """Call what lives now another name."""
+        for storage in self._alive.values():
+            if storage.label == old:
+                storage.label = new
+
+    def at_peak(self, within: str) -> dict[str, int]:
+        """Bytes by label at the first moment of the peak; what the operation used within itself goes by the name that
+        is given."""
+        time, parts = self._peak_time, {within: self._within_peak}
+        for storage in self._all:
+            if storage.born <= time and (storage.died is None or storage.died >= time):
+                parts[storage.label] = parts.get(storage.label, 0) + storage.size
+        return parts
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._time += 1
         result = function(*args, **(kwargs or {}))
         for each in tree_leaves(result):
             if isinstance(each, Tensor):
                 self._add(each.untyped_storage())
+        within = self.within(function, args)
+        if self.now + within > self.peak:
+            self.peak, self._within_peak, self._peak_time = self.now + within, within, self._time
         return result
 
     def _add(self, storage: torch.UntypedStorage) -> None:
         address, size = storage._cdata, storage.nbytes()
-        if address not in self._storages:
-            self._storages.add(address)
+        if address not in self._alive:
+            self._alive[address] = Storage(size, self.label, self._time)
+            self._all.append(self._alive[address])
             self.now += size
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._forget, address, size)
+            weakref.finalize(storage, self._forget, address)
 
-    def _forget(self, address: int, size: int) -> None:
-        self._storages.discard(address)
-        self.now -= size
+    def _forget(self, address: int) -> None:
+        storage = self._alive.pop(address)
+        storage.died = self._time
+        self.now -= storage.size

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
@@ -118,8 +119,11 @@ def _not_invertible(values: Tensor, weight: Tensor | None, bias: Tensor | None, 
     """Channels of the output (N, C, 1, L) that do not give their standardized input back, as indices (K,).
 
     z = weight * xhat + bias carries a rounding of |bias|, or that of the activation's inverse, and weight divides it.
-    Comparisons are such that a channel with NaN is among them.
+    Comparisons are such that a channel with NaN is among them. Tensors without values, on which memory is planned, have
+    none: so it is of new layers, and of nearly all channels later.
     """
+    if isinstance(values, FakeTensor):
+        return values.new_empty(0, dtype=torch.int64)
     spread = values.new_ones(values.shape[1]) if weight is None else weight.abs()
     roundings = values.new_zeros(values.shape[1]) if bias is None else bias.abs()
     if activation.roundings is not None:

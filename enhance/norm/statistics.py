@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 Axes = tuple[int, ...]
 _PART_VALUES = 2**20  # 4 MiB of float32, which stay in a processor's cache
@@ -89,7 +90,7 @@ def in_parts(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
     memory again, and a temporary result would cost a page fault for each 4 KiB. A compiler fuses by itself.
     """
     first = tensors[0]
-    if first.device.type != "cpu" or torch.compiler.is_compiling():
+    if not _gains_by_parts(first):
         return [tensors]
     images = max(1, _PART_VALUES * len(first) // max(1, first.numel()))
     starts = range(0, max(1, len(first)), images)
@@ -102,11 +103,17 @@ def in_channels(axes: Axes, *tensors: Tensor | None) -> list[tuple[Any, ...]]:
     first = tensors[0]
     assert first is not None
     apart = 0 in axes and 2 in axes and first.stride(3) == 1
-    if not apart or first.device.type != "cpu" or torch.compiler.is_compiling():
+    if not apart or not _gains_by_parts(first):
         return [tensors]
     groups = max(1, _PART_VALUES * first.shape[1] // max(1, first.numel()))
     starts = range(0, first.shape[1], groups)
     return [tuple(each if each is None else each[:, start : start + groups] for each in tensors) for start in starts]
+
+
+def _gains_by_parts(x: Tensor) -> bool:
+    """On the CPU alone, and not where memory is planned on tensors without values: there an operation takes the whole
+    batch, as on a graphics card."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not isinstance(x, FakeTensor)
 
 
 def affine_(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ def announce(trainer: "Trainer") -> None:
         f"data={settings.data.name}: {len(trainer.train)} training and {len(trainer.validation)} validation images; "
         f"{trainer.steps} steps of {settings.images_per_step} crops of {settings.data.crop} px"
     )
+    print(trainer.memory.line())
     if settings.compile:
         print("compile=true: the first step takes a minute or so")
     for warning in [*left_out_told(trainer.train), *batch_warnings(settings, model)]:

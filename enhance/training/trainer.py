@@ -13,7 +13,7 @@ from enhance.checkpoint import BEST, LAST, PREVIOUS, Checkpoint, save
 from enhance.data.loader import crop_names, open_training, training_batches
 from enhance.data.pairs import Spread
 from enhance.data.workers import worker_end_told
-from enhance.device import choose_device, memory_told, peak_memory_gib, set_up_torch
+from enhance.device import available_memory, choose_device, memory_told, peak_memory_gib, set_up_torch
 from enhance.errors import DataError, RunComplete, UserError
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
@@ -28,6 +28,7 @@ from enhance.training.disk import DiskGuard
 from enhance.training.freezing import freeze_step, recalibrate_and_freeze
 from enhance.training.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.training.loss import Loss, compiled, training_loss
+from enhance.training.memory_fit import check_memory, less_memory
 from enhance.training.meter import Meter
 from enhance.training.objective import Objective
 from enhance.training.precision import choose_dtype
@@ -65,6 +66,7 @@ class Trainer:
         check_model(settings)
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
+        self.memory = check_memory(settings, self.device, self.dtype, available_memory(self.device))
         self.steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
         torch.manual_seed(settings.seed)
         self.memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
@@ -166,7 +168,7 @@ class Trainer:
                 low, normal = (self._to_device(images) for images in next(batches))
             batch = self.step * self.settings.accumulate + number
             low, normal = augment(low, normal, self.settings.data, self.settings.seed, batch)
-            with memory_told(self.device, self._less_memory()):
+            with memory_told(self.device, lambda: less_memory(self.memory)):
                 loss, parts = loss_of(low, normal)
                 self.scaler.scale(loss / self.settings.accumulate).backward()
             meter.add(len(low), loss.detach(), parts)
@@ -258,12 +260,6 @@ class Trainer:
 
     def _images(self) -> dict[str, list[str]]:
         return {"training": self.train.names, "validation": self.validation.names}
-
-    def _less_memory(self) -> str:
-        return (
-            f"batch_size={self.settings.batch_size} and data.crop={self.settings.data.crop} are too large for it; "
-            "lower one of them, choose a smaller model=, or lower batch_size and raise accumulate"
-        )
 
     def _diverged(self, what: str) -> UserError:
         kept = f"; the last good checkpoints are in {self.folder / 'checkpoints'}" if self.saved >= 0 else ""
