@@ -114,4 +114,4 @@ def what_fits(plan: MemoryPlan, budget: int) -> str:
     if crop := largest_crop(plan, budget):
         words.append(f"data.crop={crop}")
     words += [name for name, other in savings(plan).items() if other.peak <= budget]
-    return f"set one of {', '.join(words)}" if words else "choose a smaller model="
+    return f"it fits with {', or '.join(words)}" if words else "choose a smaller model="
