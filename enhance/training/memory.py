@@ -137,7 +137,7 @@ class _Step(Live):
         return 0
 
     def _forward(self, x: Tensor, weight: Tensor, *_: Any) -> int:
-        y = x.nbytes * weight.shape[0] // weight.shape[1]  # but for strides, which only `down: strided` has
+        y = x.nbytes * weight.shape[0] // x.shape[1]  # at most: strides and missing padding make it smaller
         if self.device_type != "cpu":
             return x.nbytes + y
         return weight.nbytes + (0 if _channels_last(x) else max(x.nbytes, y))
