@@ -1,0 +1,123 @@
+"""What learns in a run, and one step of its learning."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from enhance.device import memory_told
+from enhance.models.unet import build_unet
+from enhance.norm.frozen import freeze
+from enhance.norm.renorm import set_progress
+from enhance.settings import Settings
+from enhance.training.augment import augment
+from enhance.training.average import WeightAverage
+from enhance.training.freezing import freeze_step
+from enhance.training.loss import compiled, training_loss
+from enhance.training.meter import Meter
+from enhance.training.objective import Objective
+from enhance.training.precision import choose_dtype
+from enhance.training.schedule import build_optimizer, learning_rate
+from enhance.training.skipped import Skipped
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+
+class Learner:
+    """A U-Net, its moving average and its optimizer.
+
+    Args:
+        settings: validated settings of the run.
+        steps: optimizer steps of the whole run.
+        device: that the model lives and learns on.
+    """
+
+    def __init__(self, settings: Settings, steps: int, device: torch.device) -> None:
+        self.settings = settings
+        self.steps = steps
+        self.device = device
+        self.dtype = choose_dtype(settings.precision, device)
+        torch.manual_seed(settings.seed)
+        self._memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self.model = build_unet(settings.model, settings.norm).to(device).to(memory_format=self._memory_format)
+        self.average = WeightAverage(self.model, settings.average_decay)
+        self.freeze_step = freeze_step(settings, self.model, steps)
+        self.optimizer = build_optimizer(self.model, settings.optimizer, settings.images_per_step)
+        self._schedule = learning_rate(self.optimizer, settings.schedule, steps)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        objective = Objective(settings.objective).to(device)
+        self._eager_loss = training_loss(self.model, objective, device, self.dtype)
+        self._loss = compiled(self._eager_loss, device) if settings.compile else self._eager_loss
+        self.step = 0  # number of the last one
+        self.skipped = Skipped()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the last step was trained with frozen batch norms."""
+        return self.step > self.freeze_step
+
+    def freeze(self) -> None:
+        """Take the running statistics of the batch norms for constants, in the moving average as well."""
+        freeze(self.model)
+        freeze(self.average.model)
+
+    def advance(self, batches: Batches, meter: Meter, watched: bool) -> None:
+        """Take the next step.
+
+        Args:
+            watched: hooks on the model see the forward pass; a compiled model runs none.
+
+        Raises:
+            UserError: the device's memory is too small.
+        """
+        settings = self.settings
+        loss_of = self._eager_loss if watched else self._loss
+        set_progress(self.model, self.step / self.steps)
+        for number in range(settings.accumulate):
+            with meter.waiting():
+                low, normal = (self._to_device(images) for images in next(batches))
+            batch = self.step * settings.accumulate + number
+            low, normal = augment(low, normal, settings.data, settings.seed, batch)
+            with memory_told(self.device, self._less_memory()):
+                loss, parts = loss_of(low, normal)
+                self._scaler.scale(loss / settings.accumulate).backward()
+            meter.add(len(low), loss.detach(), parts)
+        self._scaler.unscale_(self.optimizer)
+        meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.optimizer.clip or math.inf)
+        finite = loss.isfinite() if self._scaler.is_enabled() else meter.grad_norm.isfinite()
+        skipped = finite.logical_not()
+        self.skipped.note(skipped)
+        if not self._scaler.is_enabled():  # which sees to it by itself, and has its own reasons to skip a step
+            self.optimizer.found_inf = skipped.float()  # type: ignore[attr-defined]
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        # Weights from before the freezing never saw the frozen statistics: their average starts anew.
+        self.average.update(self.model, self.step - self.freeze_step if self.frozen else self.step)
+        self._schedule.step()
+
+    def _to_device(self, images: Tensor) -> Tensor:
+        """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""
+        images = images.to(self.device, memory_format=self._memory_format, non_blocking=True)
+        return images.float().div_(255)
+
+    def _less_memory(self) -> str:
+        return (
+            f"batch_size={self.settings.batch_size} and data.crop={self.settings.data.crop} are too large for it; "
+            "lower one of them, choose a smaller model=, or lower batch_size and raise accumulate"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps for going on, besides the moving average."""
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"skipped": self.skipped.total}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.skipped = Skipped(state.get("skipped", 0))
+
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.model, "optimizer": self.optimizer, "schedule": self._schedule, "scaler": self._scaler}

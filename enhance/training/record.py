@@ -1,0 +1,68 @@
+"""What a run writes: the one place that touches its folder."""
+
+import shutil
+from pathlib import Path
+
+from enhance.checkpoint import LAST, PREVIOUS, Checkpoint, save
+from enhance.data.pairs import PairSource, Spread
+from enhance.models.unet import UNet
+from enhance.settings import Settings
+from enhance.training.disk import DiskGuard
+from enhance.training.tracking import Tracker, create_run_folder, lock_run
+from enhance.training.validation import Validation, write_report, write_strips
+
+
+class Record:
+    """The folder of a run, which is this process's alone until `close`.
+
+    Args:
+        folder: of the run that goes on, or of the new one; None names a new one by date.
+        step: at which the run goes on; None makes the folder of a new one.
+
+    Raises:
+        SettingsError: the folder cannot be written, or another process trains in it.
+    """
+
+    def __init__(self, settings: Settings, folder: Path | None, step: int | None) -> None:
+        self._settings = settings
+        self.folder = folder if folder is not None and step is not None else create_run_folder(settings, folder)
+        self._lock = lock_run(self.folder)
+        self._disk = DiskGuard(self.folder, settings.on_full_disk == "go_on")
+        self._tracker = Tracker(self.folder, step or 0)
+        self.saved = -1 if step is None else step  # step of the last checkpoint
+
+    def provenance(self, values: dict[str, object]) -> None:
+        """Add where a start or a resumption of the run comes from."""
+        self._tracker.write_provenance(values)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write numbers, named `group/name`."""
+        with self._disk:
+            self._tracker.scalars(step, values)
+
+    def pictures(self, step: int, model: UNet, source: PairSource) -> None:
+        """Show some validation images, as the model makes them, in TensorBoard."""
+        with self._disk:
+            write_strips(self._tracker, step, model, Spread(source, self._settings.validation.strips))
+
+    def result(self, step: int, found: Validation, best: float, model: UNet, source: PairSource) -> None:
+        """Write the report of the last validation; `best` is the highest PSNR of all."""
+        with self._disk:
+            write_report(self.folder, self._settings, step, found, model, source)
+            metrics = {"hparam/psnr": found.mean["psnr"], "hparam/ssim": found.mean["ssim"], "hparam/best_psnr": best}
+            self._tracker.hyperparameters(self._settings, metrics)
+
+    def save(self, checkpoint: Checkpoint, name: Path) -> None:
+        """Write one of the run's checkpoints."""
+        with self._disk:
+            save(checkpoint, self.folder / name, self.folder / PREVIOUS if name == LAST else None)
+            if name == LAST:
+                self.saved = checkpoint.step
+
+    def remove(self) -> None:
+        """Leave nothing of a run that has learned nothing."""
+        shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        self._tracker.close()
+        self._lock.release()
