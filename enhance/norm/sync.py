@@ -127,7 +127,7 @@ class SyncBatchNorm(BatchNorm):
     kind = "synchronised batch norm"
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
-        if not (self.training and _several_ranks()):
+        if not (self.training and _several_ranks()) or x.is_meta:  # where there is nothing to exchange
             return super()._by_batch_statistics(x)
         y, count, mean, m2 = _NormalizeOverRanks.apply(x, self.weight, self.bias, self.eps)
         # Reading the count makes the host wait. With two values here there is no need, and no other rank refuses.

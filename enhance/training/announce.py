@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from enhance import ranks
 from enhance.data.pairs import left_out_told
 from enhance.models.unet import count_gflops, count_parameters
 from enhance.training.checks import batch_warnings
@@ -35,6 +36,8 @@ def announce(trainer: "Trainer") -> None:
         f"data={settings.data.name}: {len(trainer.train)} training and {len(trainer.validation)} validation images; "
         f"{learner.steps} steps of {settings.images_per_step} crops of {settings.data.crop} px"
     )
+    if ranks.count() > 1:
+        print(f"{ranks.count()} processes, {settings.batch_size // ranks.count()} crops of each batch for each")
     if settings.compile:
         print("compile=true: the first step takes a minute or so")
     for warning in [*left_out_told(trainer.train), *batch_warnings(settings, model)]:

@@ -1,12 +1,16 @@
 """What learns in a run, and one step of its learning."""
 
+import contextlib
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from enhance import ranks
 from enhance.device import memory_told
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
@@ -15,7 +19,7 @@ from enhance.settings import Settings
 from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
 from enhance.training.freezing import freeze_step
-from enhance.training.loss import compiled, training_loss
+from enhance.training.loss import Loss, compiled, training_loss
 from enhance.training.meter import Meter
 from enhance.training.objective import Objective
 from enhance.training.precision import choose_dtype
@@ -26,7 +30,7 @@ Batches = Iterator[tuple[Tensor, Tensor]]
 
 
 class Learner:
-    """A U-Net, its moving average and its optimizer.
+    """A U-Net, its moving average and its optimizer. Ranks have one each, which are the same at every step.
 
     Args:
         settings: validated settings of the run.
@@ -48,8 +52,9 @@ class Learner:
         self._schedule = learning_rate(self.optimizer, settings.schedule, steps)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         objective = Objective(settings.objective).to(device)
-        self._eager_loss = training_loss(self.model, objective, device, self.dtype)
-        self._loss = compiled(self._eager_loss, device) if settings.compile else self._eager_loss
+        loss = training_loss(self.model, objective, device, self.dtype)
+        self._losses = _Losses(self.model, loss, compiled(loss, device) if settings.compile else loss)
+        self._shared = DistributedDataParallel(self._losses) if ranks.count() > 1 else None
         self.step = 0  # number of the last one
         self.skipped = Skipped()
 
@@ -73,15 +78,14 @@ class Learner:
             UserError: the device's memory is too small.
         """
         settings = self.settings
-        loss_of = self._eager_loss if watched else self._loss
         set_progress(self.model, self.step / self.steps)
         for number in range(settings.accumulate):
             with meter.waiting():
                 low, normal = (self._to_device(images) for images in next(batches))
             batch = self.step * settings.accumulate + number
-            low, normal = augment(low, normal, settings.data, settings.seed, batch)
-            with memory_told(self.device, self._less_memory()):
-                loss, parts = loss_of(low, normal)
+            low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
+            with memory_told(self.device, self._less_memory()), self._gradients_apart(number):
+                loss, parts = (self._shared or self._losses)(low, normal, watched)
                 self._scaler.scale(loss / settings.accumulate).backward()
             meter.add(len(low), loss.detach(), parts)
         self._scaler.unscale_(self.optimizer)
@@ -98,6 +102,12 @@ class Learner:
         # Weights from before the freezing never saw the frozen statistics: their average starts anew.
         self.average.update(self.model, self.step - self.freeze_step if self.frozen else self.step)
         self._schedule.step()
+
+    def _gradients_apart(self, number: int) -> AbstractContextManager[None]:
+        """Ranks exchange gradients with the last batch of a step, which holds the sum of all."""
+        if self._shared is None or number == self.settings.accumulate - 1:
+            return contextlib.nullcontext()
+        return self._shared.no_sync()
 
     def _to_device(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""
@@ -121,3 +131,16 @@ class Learner:
 
     def _parts(self) -> dict[str, Any]:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self._schedule, "scaler": self._scaler}
+
+
+class _Losses(nn.Module):
+    """The forward pass of a step as a module: `DistributedDataParallel` takes nothing else."""
+
+    def __init__(self, model: nn.Module, eager: Loss, fast: Loss) -> None:
+        super().__init__()
+        self.model = model
+        self._eager = eager
+        self._fast = fast
+
+    def forward(self, low: Tensor, normal: Tensor, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        return (self._eager if watched else self._fast)(low, normal)

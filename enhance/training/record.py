@@ -1,10 +1,13 @@
-"""What a run writes: the one place that touches its folder."""
+"""What a run writes: the one place that touches its folder. Of several ranks, the first one writes."""
 
 import shutil
 from pathlib import Path
 
+from filelock import FileLock
+
+from enhance import ranks
 from enhance.checkpoint import LAST, PREVIOUS, Checkpoint, save
-from enhance.data.pairs import PairSource, Spread
+from enhance.data.pairs import PairSource, spread
 from enhance.models.unet import UNet
 from enhance.settings import Settings
 from enhance.training.disk import DiskGuard
@@ -13,7 +16,7 @@ from enhance.training.validation import Validation, write_report, write_strips
 
 
 class Record:
-    """The folder of a run, which is this process's alone until `close`.
+    """The folder of a run, which is this run's alone until `close`.
 
     Args:
         folder: of the run that goes on, or of the new one; None names a new one by date.
@@ -25,44 +28,60 @@ class Record:
 
     def __init__(self, settings: Settings, folder: Path | None, step: int | None) -> None:
         self._settings = settings
-        self.folder = folder if folder is not None and step is not None else create_run_folder(settings, folder)
-        self._lock = lock_run(self.folder)
-        self._disk = DiskGuard(self.folder, settings.on_full_disk == "go_on")
-        self._tracker = Tracker(self.folder, step or 0)
+        self._lock: FileLock | None = None
+        self._tracker: Tracker | None = None
         self.saved = -1 if step is None else step  # step of the last checkpoint
+        self.folder = ranks.agreed(lambda: self._open(folder, step))
+        self._disk = DiskGuard(self.folder, settings.on_full_disk == "go_on")
+
+    def _open(self, folder: Path | None, step: int | None) -> Path:
+        if folder is None or step is None:
+            folder = create_run_folder(self._settings, folder)
+        self._lock = lock_run(folder)
+        self._tracker = Tracker(folder, step or 0)
+        return folder
 
     def provenance(self, values: dict[str, object]) -> None:
         """Add where a start or a resumption of the run comes from."""
-        self._tracker.write_provenance(values)
+        if self._tracker is not None:
+            self._tracker.write_provenance(values)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write numbers, named `group/name`."""
-        with self._disk:
-            self._tracker.scalars(step, values)
+        if self._tracker is not None:
+            with self._disk:
+                self._tracker.scalars(step, values)
 
     def pictures(self, step: int, model: UNet, source: PairSource) -> None:
         """Show some validation images, as the model makes them, in TensorBoard."""
-        with self._disk:
-            write_strips(self._tracker, step, model, Spread(source, self._settings.validation.strips))
+        if self._tracker is not None:
+            with self._disk:
+                write_strips(self._tracker, step, model, spread(source, self._settings.validation.strips))
 
     def result(self, step: int, found: Validation, best: float, model: UNet, source: PairSource) -> None:
         """Write the report of the last validation; `best` is the highest PSNR of all."""
+        if self._tracker is None:
+            return
+        metrics = {"hparam/psnr": found.mean["psnr"], "hparam/ssim": found.mean["ssim"], "hparam/best_psnr": best}
         with self._disk:
             write_report(self.folder, self._settings, step, found, model, source)
-            metrics = {"hparam/psnr": found.mean["psnr"], "hparam/ssim": found.mean["ssim"], "hparam/best_psnr": best}
             self._tracker.hyperparameters(self._settings, metrics)
 
     def save(self, checkpoint: Checkpoint, name: Path) -> None:
         """Write one of the run's checkpoints."""
         with self._disk:
-            save(checkpoint, self.folder / name, self.folder / PREVIOUS if name == LAST else None)
+            if self._tracker is not None:
+                save(checkpoint, self.folder / name, self.folder / PREVIOUS if name == LAST else None)
             if name == LAST:
                 self.saved = checkpoint.step
 
     def remove(self) -> None:
         """Leave nothing of a run that has learned nothing."""
-        shutil.rmtree(self.folder)
+        if self._tracker is not None:
+            shutil.rmtree(self.folder)
 
     def close(self) -> None:
-        self._tracker.close()
-        self._lock.release()
+        if self._tracker is not None:
+            self._tracker.close()
+        if self._lock is not None:
+            self._lock.release()

@@ -1,8 +1,10 @@
 """The training loop."""
 
 import math
+import sys
 from pathlib import Path
 
+from enhance import ranks
 from enhance.checkpoint import BEST, LAST, Checkpoint
 from enhance.data.loader import crop_names, open_training, training_batches
 from enhance.data.workers import worker_end_told
@@ -66,7 +68,7 @@ class Trainer:
         """
         learner, record = self.learner, self.record
         announce(self)
-        progress = Progress(learner.step, learner.steps)
+        progress = Progress(learner.step, learner.steps, bar=ranks.is_first() and sys.stderr.isatty())
         with stop_on_signal() as stopped, worker_end_told():
             try:
                 self._loop(progress, stopped)
@@ -90,7 +92,7 @@ class Trainer:
         settings, learner = self.settings, self.learner
         batches = self._batches()
         meter = Meter()
-        while (learner.step < learner.steps or self.owed) and not stopped:
+        while (learner.step < learner.steps or self.owed) and not stopped.on_any_rank():
             if self.owed:
                 self._validate(progress, stopped)
                 meter = Meter()
@@ -122,6 +124,8 @@ class Trainer:
             seed=settings.seed,
             workers=settings.data.workers,
             pin_memory=self.device.type == "cuda",
+            rank=ranks.own(),
+            ranks=ranks.count(),
         )
 
     def _due(self, step: int) -> bool:
@@ -145,8 +149,7 @@ class Trainer:
     def _validate(self, progress: Progress, stopped: Interruption) -> None:
         step, model = self.learner.step, self.learner.average.model
         try:
-            with stopped.at_once():
-                found = validate(self.settings, model, self.train, self.validation, self.device)
+            found = validate(self.settings, model, self.train, self.validation, self.device, stopped)
         except Interrupted:
             return
         self.owed = False
