@@ -4,6 +4,7 @@
     python train.py data=lol_v1 data.root=DIR model=unet_small
     python train.py resume=runs/RUN                     # data that were moved: data.root=DIR as well
     python train.py norm=bn resume=auto                 # goes on with the run of these settings, or begins it
+    torchrun --nproc-per-node=2 train.py norm=sync_bn   # on two cards, or processes
     python train.py -m norm=bn,gn seed=0,1              # every combination; run it again to go on
     python train.py -m experiment=small_batch data.root=DIR
 
@@ -12,9 +13,10 @@ Settings are Hydra's: --help lists the groups, --cfg job all values, and enhance
 
 from omegaconf import DictConfig
 
-from enhance import command
+from enhance import command, ranks
 from enhance.config import from_config
 from enhance.errors import RunComplete
+from enhance.settings import Settings
 from enhance.training.resume import resume
 from enhance.training.sweep import run_job
 from enhance.training.trainer import Trainer
@@ -25,6 +27,11 @@ def main(config: DictConfig) -> None:
     if command.in_sweep():
         run_job(given, command.overrides())
         return
+    with ranks.joined():
+        train(given)
+
+
+def train(given: Settings) -> None:
     if given.resume is None:
         Trainer(given).fit()
         return

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import torch
 
+from enhance import ranks
 from enhance.errors import SettingsError, UserError
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device where there is one, else the CPU; other names are torch's own.
+    """`auto` is a CUDA device where there is one, else the CPU; other names are torch's own. `cuda` is the first one,
+    or that of this process's number under torchrun.
 
     Raises:
         SettingsError: the name is malformed, or this machine has no such device.
@@ -27,6 +29,8 @@ def choose_device(name: str) -> torch.device:
         raise SettingsError(f"device={name} is not supported: choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SettingsError(f"device={name} is absent: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
+    if device.index is not None and ranks.count() > 1:
+        raise SettingsError(f"device={name} is one device for {ranks.count()} processes: leave it at auto")
     return device
 
 

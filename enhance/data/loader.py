@@ -14,7 +14,7 @@ from enhance.data import demo
 from enhance.data.cache import Cache, OpenedImage, open_images
 from enhance.data.images import list_images, shortened
 from enhance.data.layouts import LAYOUTS, Pair, find_pairs
-from enhance.data.pairs import CameraPairs, PairSource, RealPairs, Spread
+from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
 from enhance.data.scenes import group_scenes, hold_out, perceptual_hash
 from enhance.data.split import read_split
 from enhance.data.workers import leave_signals_alone
@@ -41,7 +41,7 @@ def open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
         return train, validation
     if data.training_images > len(train):
         raise DataError(f"data.training_images={data.training_images}: there are {len(train)}; lower it")
-    return Spread(train, data.training_images), validation
+    return spread(train, data.training_images), validation
 
 
 def _open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
@@ -224,18 +224,25 @@ def training_batches(
     seed: int,
     workers: int,
     pin_memory: bool = False,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches `first_batch` to `last_batch` - 1 of the endless stream of training crops.
 
     Sample n belongs to epoch n // len(source), whose order is a permutation drawn from (seed, epoch); its crop, its
     flips and its exposure are drawn from (seed, n); batch k holds the samples from k * batch_size on. So a run that
     goes on sees what it would have seen, the order of the images does not depend on the batch size, and nothing
-    depends on the number of workers.
+    depends on the number of workers. Of several ranks, each takes its part of every batch.
+
+    Args:
+        batch_size: of all ranks together; a multiple of `ranks`.
 
     Yields:
         Low and normal, uint8 (N, 3, crop, crop), in channels_last memory format.
     """
-    batches = (range(k * batch_size, (k + 1) * batch_size) for k in range(first_batch, last_batch))
+    share = batch_size // ranks
+    starts = (k * batch_size + rank * share for k in range(first_batch, last_batch))
+    batches = (range(start, start + share) for start in starts)
     loader = DataLoader(
         _Samples(source, crop, seed),
         batch_sampler=batches,  # type: ignore[arg-type]

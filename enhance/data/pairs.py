@@ -105,12 +105,11 @@ class CameraPairs:
         return darken(normal, self._camera, rng), normal
 
 
-class Spread:
-    """`count` pairs of a source, evenly spread over it; all of them where it has no more."""
+class Part:
+    """The pairs of a source at `indices`."""
 
-    def __init__(self, source: PairSource, count: int) -> None:
-        count = min(count, len(source))
-        self._indices = [number * len(source) // count for number in range(count)]
+    def __init__(self, source: PairSource, indices: list[int]) -> None:
+        self._indices = indices
         self.names = [source.names[index] for index in self._indices]
         self.sizes = [source.sizes[index] for index in self._indices]
         self.left_out = source.left_out
@@ -124,6 +123,12 @@ class Spread:
 
     def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         return self._source.crop(self._indices[index], size, rng)
+
+
+def spread(source: PairSource, count: int) -> Part:
+    """`count` pairs of a source, evenly spread over it; all of them where it has no more."""
+    count = min(count, len(source))
+    return Part(source, [number * len(source) // count for number in range(count)])
 
 
 def random_crop(images: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> list[np.ndarray]:

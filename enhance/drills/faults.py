@@ -14,7 +14,7 @@ from enhance import checkpoint
 from enhance.checkpoint import LAST
 from enhance.drills.small_run import STEPS, Outcome, SmallRun, same, wait
 from enhance.drills.stops import undisturbed
-from enhance.training import trainer
+from enhance.training import learner, record
 from enhance.training.loss import Loss
 
 
@@ -32,7 +32,7 @@ def full_disk(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome
 
         def limit(handles: bool = handles, size: int = size) -> None:
             if handles:
-                trainer.save = lambda *words: with_few_handles(lambda: checkpoint.save(*words))  # type: ignore[attr-defined]
+                record.save = lambda *words: with_few_handles(lambda: checkpoint.save(*words))  # type: ignore[attr-defined]
             else:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
@@ -63,7 +63,7 @@ def not_finite(root: Path, work: Path, tries: int, rng: random.Random) -> Outcom
         every, value = rng.randrange(2, 9), (float("nan"), float("inf"))[number % 2]
 
         def spoil(every: int = every, value: float = value) -> None:
-            true_loss = trainer.training_loss
+            true_loss = learner.training_loss
 
             def spoiled(*words: object) -> Loss:
                 loss, count = true_loss(*words), [0]  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ def not_finite(root: Path, work: Path, tries: int, rng: random.Random) -> Outcom
 
                 return of_batch
 
-            trainer.training_loss = spoiled  # type: ignore[assignment]
+            learner.training_loss = spoiled  # type: ignore[assignment]
 
         code = run.finish(spoil)
         named = run.log.read_text().count(" skipped: its gradient is not finite. Its images: ")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from enhance.data.images import to_tensor
-from enhance.data.pairs import PairSource, Spread, WholePairs
+from enhance.data.pairs import PairSource, WholePairs, spread
 from enhance.evaluation.evaluate import mean_score, score
 from enhance.evaluation.statistics import batches, recalibrate_on_pairs
 from enhance.inference.fold import fold_batch_norms
@@ -76,7 +76,7 @@ def causes(
     folded = score(fold_batch_norms(used), report, device) if batch_norms(used) else scores
     found["inference_ms_folded"] = 1000 * statistics.median(image.seconds for image in folded)
     found["psnr_middle"] = _psnr(used, Middles(report, crop), device)
-    found["psnr_train"] = _psnr(used, Spread(train, len(report)), device)
+    found["psnr_train"] = _psnr(used, spread(train, len(report)), device)
     for name, pairs in others.items():
         found |= {f"{key}_on_{name}": psnr for key, psnr in _on_another_camera(used, pairs, device).items()}
     return found
@@ -99,7 +99,7 @@ def _psnr(model: UNet, source: WholePairs, device: torch.device) -> float:
 
 def _crops(train: PairSource, crop: int, count: int) -> Iterator[Tensor]:
     """`count` dark training crops (3, crop, crop), always the same."""
-    spread = Spread(train, count)
-    for index in range(len(spread)):
-        low, _ = spread.crop(index, crop, np.random.default_rng(index))
+    chosen = spread(train, count)
+    for index in range(len(chosen)):
+        low, _ = chosen.crop(index, crop, np.random.default_rng(index))
         yield to_tensor(np.ascontiguousarray(low))

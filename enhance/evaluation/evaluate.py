@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from enhance import ranks
 from enhance.data.pairs import WholePairs
 from enhance.device import memory_told
 from enhance.errors import DataError
@@ -41,7 +42,8 @@ def score(model: nn.Module, source: WholePairs, device: torch.device) -> list[Im
     """
     assert not model.training
     scores: list[ImageScore] = []
-    for index, name in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=None)):
+    hidden = None if ranks.is_first() else True  # None shows the bar on a terminal
+    for index, name in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=hidden)):
         with memory_told(device, f"{name} is too large for it; choose a smaller model=, or device=cpu"):
             low, normal = (image[None].to(device) for image in source.whole(index))
             if index == 0:

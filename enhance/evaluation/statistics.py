@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from enhance.checkpoint import Checkpoint
-from enhance.data.pairs import PairSource, Spread
+from enhance.data.pairs import PairSource, spread
 from enhance.evaluation.evaluate import ImageScore, score
 from enhance.evaluation.report import StatisticsScore
 from enhance.models.unet import UNet
@@ -98,8 +98,8 @@ def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, dev
     Returns:
         Number of images seen: at most `count`.
     """
-    spread = Spread(training, count)
-    images = (_within_area(spread.whole(index)[0]) for index in range(len(spread)))
+    chosen = spread(training, count)
+    images = (_within_area(chosen.whole(index)[0]) for index in range(len(chosen)))
     return recalibrate(model, (batch.to(device) for batch in batches(images)))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 
 from enhance.norm.batch import BatchNorm
@@ -127,7 +128,8 @@ class SyncBatchNorm(BatchNorm):
     kind = "synchronised batch norm"
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
-        if not (self.training and _several_ranks()):
+        no_values = x.is_meta or isinstance(x, FakeTensor)  # to exchange
+        if not (self.training and _several_ranks()) or no_values:
             return super()._by_batch_statistics(x)
         y, count, mean, m2 = _NormalizeOverRanks.apply(x, self.weight, self.bias, self.eps)
         # Reading the count makes the host wait. With two values here there is no need, and no other rank refuses.

@@ -8,9 +8,11 @@ from enhance.settings import DataSettings
 BETA = 1.2  # of the Beta distribution of a mixture's share, as Retinexformer's training has it
 
 
-def augment(low: Tensor, normal: Tensor, data: DataSettings, seed: int, batch: int) -> tuple[Tensor, Tensor]:
+def augment(
+    low: Tensor, normal: Tensor, data: DataSettings, seed: int, batch: int, rank: int = 0, ranks: int = 1
+) -> tuple[Tensor, Tensor]:
     """Mix pairs, and shift the exposure of the dark side. The same for one seed and batch number, so that a run that
-    goes on sees what it would have seen.
+    goes on sees what it would have seen. Of several ranks, each mixes the pairs of its own part of the batch.
 
     mixup (Zhang et al. 2018, arXiv 1710.09412): with the chance `data.mixup`, every pair of the batch becomes
     share * itself + (1 - share) * another pair of the batch, one share ~ Beta(1.2, 1.2) for all.
@@ -25,6 +27,7 @@ def augment(low: Tensor, normal: Tensor, data: DataSettings, seed: int, batch: i
     if chance < data.mixup:
         low, normal = (share * side + (1 - share) * side.roll(turn, 0) for side in (low, normal))
     if data.gamma_jitter > 0:
-        gammas = np.exp(data.gamma_jitter * rng.standard_normal(len(low))).astype(np.float32)
+        draws = rng.standard_normal(ranks * len(low))[rank * len(low) : (rank + 1) * len(low)]
+        gammas = np.exp(data.gamma_jitter * draws).astype(np.float32)
         low = low ** low.new_tensor(gammas).view(-1, 1, 1, 1)
     return low, normal

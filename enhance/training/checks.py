@@ -3,21 +3,28 @@
 import torch
 from torch import nn
 
+from enhance import ranks
 from enhance.data.images import shortened
 from enhance.data.pairs import PairSource
-from enhance.errors import DataError
+from enhance.errors import DataError, SettingsError
 from enhance.models.unet import build_unet
 from enhance.norm.batch import BatchNorm
 from enhance.norm.ghost import GhostBatchNorm
+from enhance.norm.sync import SyncBatchNorm
 from enhance.settings import Settings
 
 
 def check_batch(settings: Settings, train: PairSource) -> None:
-    """The training images suffice for a batch, and each of them for a crop.
+    """The training images suffice for a batch, and each of them for a crop; the ranks share a batch out evenly.
 
     Raises:
-        DataError: one of the two is larger than what it is taken from.
+        SettingsError: they do not.
+        DataError: batch or crop is larger than what it is taken from.
     """
+    if settings.batch_size % ranks.count():
+        raise SettingsError(
+            f"batch_size={settings.batch_size} is shared out by {ranks.count()} processes: choose a multiple of it"
+        )
     if settings.batch_size > len(train):
         raise DataError(
             f"batch_size={settings.batch_size} is larger than the training set of {len(train)} images "
@@ -45,7 +52,7 @@ def check_model(settings: Settings) -> None:
     with torch.device("meta"):
         model = build_unet(settings.model, settings.norm)
         side = settings.data.crop
-        model(torch.empty(settings.batch_size, 3, side, side))
+        model(torch.empty(max(1, settings.batch_size // ranks.count()), 3, side, side))
 
 
 def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:
@@ -56,6 +63,11 @@ def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:
     norms = [module for module in model.modules() if isinstance(module, BatchNorm) and not module.frozen]
     name, size = settings.norm.name, settings.batch_size
     warnings = []
+    if ranks.count() > 1 and any(not isinstance(module, GhostBatchNorm | SyncBatchNorm) for module in norms):
+        warnings.append(
+            f"warning: norm={name} takes its statistics of the {size // ranks.count()} crops of each process; "
+            f"norm=sync_bn takes them of all {size}"
+        )
     if settings.accumulate > 1 and any(not isinstance(module, GhostBatchNorm) for module in norms):
         warnings.append(
             f"warning: accumulate={settings.accumulate} does not enlarge the batch of norm={name}, which "

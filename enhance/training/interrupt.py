@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from enhance import ranks
 from enhance.data.workers import STOP_SIGNALS
 
 
@@ -21,6 +22,13 @@ class Interruption:
 
     def __bool__(self) -> bool:
         return self._received is not None
+
+    def on_any_rank(self) -> bool:
+        """Whether a signal has come to this process or to another one of the run. All ask at the same step, so that all
+        stop at it."""
+        if number := ranks.largest(self._received or 0):
+            self._received = number
+        return bool(self)
 
     @property
     def exit_code(self) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from enhance import ranks
 from enhance.measure import Live
 from enhance.models.unet import build_unet
 from enhance.settings import Settings
@@ -70,7 +71,8 @@ def told(size: int) -> str:
 
 
 def plan_memory(settings: Settings, device: torch.device, dtype: torch.dtype) -> MemoryPlan:
-    """The peak of the memory that a training step allocates, on a device that need not be here.
+    """The peak of the memory that a training step allocates, on a device that need not be here; with several ranks, of
+    each one's share of the batch, without what they exchange.
 
     Validation, which takes whole images, is not planned, nor is what the CUDA context and other programs hold. With
     `compile` it is an upper bound: the step before each validation runs eagerly.
@@ -101,7 +103,7 @@ def plan_memory(settings: Settings, device: torch.device, dtype: torch.dtype) ->
         if settings.accumulate == 1:  # else the second batch meets the gradients of the first
             optimizer.zero_grad()
         live.label = "batch"
-        shape = (settings.batch_size, 3, settings.data.crop, settings.data.crop)
+        shape = (max(1, settings.batch_size // ranks.count()), 3, settings.data.crop, settings.data.crop)
         low, normal = (torch.empty(shape, memory_format=memory_format) for _ in range(2))
         live.label = TEMPORARIES
         loss, _ = training_loss(model, objective, _CPU, dtype)(low, normal)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from enhance import ranks
+
 
 class Meter:
     """Sums of a few steps, read together so that the device is rarely waited for."""
@@ -38,12 +40,13 @@ class Meter:
         self.sums = {name: self.sums.get(name, 0) + value.where(finite, 0) for name, value in values.items()}
 
     def read(self) -> dict[str, float]:
-        """Means since the last reading; NaN where no loss was finite."""
-        means = {f"train/{name}": (value / self.batches).item() for name, value in self.sums.items()}
+        """Means over the ranks since the last reading; NaN where no loss was finite."""
+        sums = ranks.summed(torch.stack([torch.as_tensor(self.batches).float(), *self.sums.values()]))
+        means = {f"train/{name}": value for name, value in zip(self.sums, (sums[1:] / sums[0]).tolist(), strict=True)}
         seconds = time.perf_counter() - self.began
         values = means | {
             "train/grad_norm": self.grad_norm.item(),
-            "system/images_per_second": self.images / seconds,
+            "system/images_per_second": self.images * ranks.count() / seconds,
             "system/data_wait": self.waited / seconds,
         }
         self._restart()

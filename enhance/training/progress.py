@@ -1,6 +1,5 @@
 """The progress of a run on the screen: a bar on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 
 from tqdm import tqdm
@@ -11,17 +10,18 @@ class Progress:
 
     Args:
         start, total: the first step of this process, and the steps of the run.
-        lines: how many plain lines the whole run prints where there is no terminal.
+        bar: show a bar, on a terminal.
+        lines: how many plain lines the whole run prints without a bar.
     """
 
-    def __init__(self, start: int, total: int, lines: int = 40) -> None:
+    def __init__(self, start: int, total: int, bar: bool, lines: int = 40) -> None:
         self.total = total
         self.start = start
         self.began = time.monotonic()
         self.every = max(1, total // lines)
         self.shown = start
         self.psnr = ""
-        self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True) if sys.stderr.isatty() else None
+        self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True) if bar else None
 
     def show(self, step: int, loss: float, lr: float, images_per_second: float, data_wait: float) -> None:
         """Bring the display to `step`; `data_wait` is a share of the time, between 0 and 1."""

@@ -3,9 +3,12 @@
 import torch
 from torch import Tensor
 
+from enhance import ranks
+
 
 class Skipped:
-    """Counts such steps. They are noted on the device, and read together so that the device is rarely waited for."""
+    """Counts such steps, of any rank. They are noted on the device, and read together so that the device is rarely
+    waited for."""
 
     def __init__(self, total: int = 0) -> None:
         self.total = total  # of the run
@@ -18,7 +21,7 @@ class Skipped:
 
     def read(self, step: int) -> list[int]:
         """Those of the steps since the last reading that were skipped; `step` is the number of the last one."""
-        flags = torch.stack(self._flags).tolist() if self._flags else []
+        flags = ranks.summed(torch.stack(self._flags).float()).tolist() if self._flags else []
         first = step - len(flags) + 1
         self._flags = []
         for flag in flags:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from enhance import checkpoint
+from enhance import checkpoint, ranks
 from enhance.data.loader import open_report, open_training
 from enhance.data.pairs import CameraPairs, PairSource
 from enhance.device import choose_device
@@ -54,6 +54,8 @@ def job_name(overrides: list[str]) -> str:
 def run_job(settings: Settings, overrides: list[str]) -> None:
     """Train and score one run of a sweep, or skip it. A failure is written beside the run folder, and the sweep goes
     on. Several processes may work on one sweep: each run is taken by one of them."""
+    if ranks.started_by_torchrun():
+        raise SettingsError("torchrun and -m do not go together: hydra/launcher= spreads the runs (docs/study.md)")
     if settings.resume is not None:
         raise SettingsError("resume= and -m do not go together: the same command with -m goes on by itself")
     name = job_name(overrides)

@@ -1,12 +1,14 @@
 """Validation in training: the averaged model on whole held-out images."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from enhance.data.pairs import PairSource, WholePairs, left_out_told
+from enhance import ranks
+from enhance.data.pairs import PairSource, Part, WholePairs, left_out_told
 from enhance.device import memory_told
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.evaluate import ImageScore, mean_score, score
@@ -15,6 +17,7 @@ from enhance.inference.enhancer import Enhancer
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import batch_norms
 from enhance.settings import Settings
+from enhance.training.interrupt import Interrupted, Interruption
 from enhance.training.tracking import Tracker
 
 
@@ -54,12 +57,28 @@ def recalibrate_for(settings: Settings, model: UNet, train: PairSource, device: 
 
 
 def validate(
-    settings: Settings, model: UNet, train: PairSource, validation: PairSource, device: torch.device
+    settings: Settings,
+    model: UNet,
+    train: PairSource,
+    validation: PairSource,
+    device: torch.device,
+    stopped: Interruption,
 ) -> Validation:
-    """Recalibrate the model (in evaluation mode) where the settings ask for it, then score it."""
+    """Recalibrate the model (in evaluation mode) where the settings ask for it, then score it, each rank on its share.
+
+    Raises:
+        Interrupted: a signal came to any of the ranks; what was done is given up.
+    """
     start = time.perf_counter()
-    seconds = recalibrate_for(settings, model, train, device)
-    scores = score(model, validation, device)
+    ranks.take_from_first(model.buffers())
+    own = Part(validation, ranks.shared_out(list(range(len(validation)))))
+    scores: list[ImageScore] = []
+    with contextlib.suppress(Interrupted), stopped.at_once():
+        seconds = recalibrate_for(settings, model, train, device)
+        scores = score(model, own, device)
+    if stopped.on_any_rank():
+        raise Interrupted
+    scores = ranks.gathered(scores)
     return Validation(scores, mean_score(scores), seconds, time.perf_counter() - start)
 
 

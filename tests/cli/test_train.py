@@ -468,7 +468,7 @@ def test_a_full_disk_can_be_gone_on_with(
         (made / "checkpoints" / "best.pt").mkdir()
         return made
 
-    monkeypatch.setattr("enhance.training.trainer.create_run_folder", begun)
+    monkeypatch.setattr("enhance.training.record.create_run_folder", begun)
     stopped = train("schedule.steps=4", "validation.every=2")
     assert (stopped.code, "best.pt: cannot be written" in stopped.err) == (2, True)
     shutil.rmtree(tmp_path / "runs")

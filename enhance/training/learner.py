@@ -1,0 +1,146 @@
+"""What learns in a run, and one step of its learning."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from enhance import ranks
+from enhance.device import available_memory, memory_told
+from enhance.models.unet import build_unet
+from enhance.norm.frozen import freeze
+from enhance.norm.renorm import set_progress
+from enhance.settings import Settings
+from enhance.training.augment import augment
+from enhance.training.average import WeightAverage
+from enhance.training.freezing import freeze_step
+from enhance.training.loss import Loss, compiled, training_loss
+from enhance.training.memory_fit import check_memory, less_memory
+from enhance.training.meter import Meter
+from enhance.training.objective import Objective
+from enhance.training.precision import choose_dtype
+from enhance.training.schedule import build_optimizer, learning_rate
+from enhance.training.skipped import Skipped
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+
+class Learner:
+    """A U-Net, its moving average and its optimizer. Ranks have one each, which are the same at every step.
+
+    Args:
+        settings: validated settings of the run.
+        steps: optimizer steps of the whole run.
+        device: that the model lives and learns on.
+
+    Raises:
+        UserError: a step does not fit into the device's memory.
+    """
+
+    def __init__(self, settings: Settings, steps: int, device: torch.device) -> None:
+        self.settings = settings
+        self.steps = steps
+        self.device = device
+        self.dtype = choose_dtype(settings.precision, device)
+        self.memory = check_memory(settings, device, self.dtype, available_memory(device))
+        torch.manual_seed(settings.seed)
+        self._memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
+        model = build_unet(settings.model, settings.norm, settings.checkpoint_activations)
+        self.model = model.to(device).to(memory_format=self._memory_format)
+        self.average = WeightAverage(self.model, settings.average_decay)
+        self.freeze_step = freeze_step(settings, self.model, steps)
+        self.optimizer = build_optimizer(self.model, settings.optimizer, settings.images_per_step)
+        self._schedule = learning_rate(self.optimizer, settings.schedule, steps)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        objective = Objective(settings.objective).to(device)
+        loss = training_loss(self.model, objective, device, self.dtype)
+        self._losses = _Losses(self.model, loss, compiled(loss, device) if settings.compile else loss)
+        self._shared = DistributedDataParallel(self._losses) if ranks.count() > 1 else None
+        self.step = 0  # number of the last one
+        self.skipped = Skipped()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the last step was trained with frozen batch norms."""
+        return self.step > self.freeze_step
+
+    def freeze(self) -> None:
+        """Take the running statistics of the batch norms for constants, in the moving average as well."""
+        freeze(self.model)
+        freeze(self.average.model)
+
+    def advance(self, batches: Batches, meter: Meter, watched: bool) -> None:
+        """Take the next step.
+
+        Args:
+            watched: hooks on the model see the forward pass; a compiled model runs none.
+
+        Raises:
+            UserError: the device's memory is too small.
+        """
+        settings = self.settings
+        set_progress(self.model, self.step / self.steps)
+        for number in range(settings.accumulate):
+            with meter.waiting():
+                low, normal = (self._to_device(images) for images in next(batches))
+            batch = self.step * settings.accumulate + number
+            low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
+            with memory_told(self.device, lambda: less_memory(self.memory)), self._gradients_apart(number):
+                loss, parts = (self._shared or self._losses)(low, normal, watched)
+                self._scaler.scale(loss / settings.accumulate).backward()
+            meter.add(len(low), loss.detach(), parts)
+        self._scaler.unscale_(self.optimizer)
+        meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.optimizer.clip or math.inf)
+        finite = loss.isfinite() if self._scaler.is_enabled() else meter.grad_norm.isfinite()
+        skipped = finite.logical_not()
+        self.skipped.note(skipped)
+        if not self._scaler.is_enabled():  # which sees to it by itself, and has its own reasons to skip a step
+            self.optimizer.found_inf = skipped.float()  # type: ignore[attr-defined]
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        # Weights from before the freezing never saw the frozen statistics: their average starts anew.
+        self.average.update(self.model, self.step - self.freeze_step if self.frozen else self.step)
+        self._schedule.step()
+
+    def _gradients_apart(self, number: int) -> AbstractContextManager[None]:
+        """Ranks exchange gradients with the last batch of a step, which holds the sum of all."""
+        if self._shared is None or number == self.settings.accumulate - 1:
+            return contextlib.nullcontext()
+        return self._shared.no_sync()
+
+    def _to_device(self, images: Tensor) -> Tensor:
+        """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""
+        images = images.to(self.device, memory_format=self._memory_format, non_blocking=True)
+        return images.float().div_(255)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps for going on, besides the moving average."""
+        return {name: part.state_dict() for name, part in self._parts().items()} | {"skipped": self.skipped.total}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.skipped = Skipped(state.get("skipped", 0))
+
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.model, "optimizer": self.optimizer, "schedule": self._schedule, "scaler": self._scaler}
+
+
+class _Losses(nn.Module):
+    """The forward pass of a step as a module: `DistributedDataParallel` takes nothing else."""
+
+    def __init__(self, model: nn.Module, eager: Loss, fast: Loss) -> None:
+        super().__init__()
+        self.model = model
+        self._eager = eager
+        self._fast = fast
+
+    def forward(self, low: Tensor, normal: Tensor, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        return (self._eager if watched else self._fast)(low, normal)

@@ -1,0 +1,98 @@
+"""Two ranks with half a batch each learn what one process learns from the whole."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from enhance import ranks
+from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
+from enhance.training.learner import Learner
+from enhance.training.meter import Meter
+from tests.norm.ranks import on_two_ranks
+
+BATCH = 8
+CASES = {
+    "gn": Settings(norm=NormSettings(name="gn")),
+    "sync_bn": Settings(norm=NormSettings(name="sync_bn")),
+    "accumulate": Settings(norm=NormSettings(name="gn"), batch_size=4, accumulate=2),
+    "exposure": Settings(norm=NormSettings(name="sync_bn"), model=ModelSettings(exposure=True)),
+    "gamma": Settings(norm=NormSettings(name="none"), data=DataSettings(gamma_jitter=0.2)),
+}
+
+
+def make_learner(settings: Settings) -> Learner:
+    settings.model.width, settings.model.depth = 8, 1
+    settings.precision = "fp32"
+    learner = Learner(settings, 10, torch.device("cpu"))
+    torch.nn.init.normal_(learner.model.output.weight, std=0.05)  # zero before training: nothing before it would learn
+    return learner
+
+
+def batches(settings: Settings) -> list[tuple[Tensor, Tensor]]:
+    """This rank's part of each batch."""
+    draw = torch.Generator().manual_seed(0)
+    size, share = settings.batch_size, settings.batch_size // ranks.count()
+    own = slice(ranks.own() * share, (ranks.own() + 1) * share)
+    images = torch.randint(0, 256, (settings.accumulate, 2, size, 3, 32, 32), generator=draw, dtype=torch.uint8)
+    return [(low[own] // 5, normal[own]) for low, normal in images]
+
+
+def learn(settings: Settings) -> list[Tensor]:
+    """The loss of a step, its gradients, and the weights after it."""
+    learner, meter = make_learner(settings), Meter()
+    gradients: list[Tensor] = []
+
+    def note(*_: Any) -> None:
+        gradients.extend(parameter.grad.clone() for parameter in learner.model.parameters())
+
+    learner.optimizer.register_step_pre_hook(note)
+    learner.advance(iter(batches(settings)), meter, watched=False)
+    return [torch.tensor(meter.read()["train/loss"]), *gradients, *learner.model.parameters()]
+
+
+def learn_case(case: str, _: int) -> list[Tensor]:
+    return learn(CASES[case])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_loss_and_gradients_are_those_of_one_process(case: str, tmp_path: Path) -> None:
+    first, second = on_two_ranks(partial(learn_case, case), tmp_path)
+    wanted = learn(CASES[case])
+    parameters = (len(wanted) - 1) // 2
+    for index, (one, other, value) in enumerate(zip(first, second, wanted, strict=True)):
+        assert torch.equal(one, other)
+        if index <= parameters:
+            assert torch.allclose(one, value, rtol=0, atol=1e-5 * max(1.0, value.abs().max().item())), index
+
+
+def with_a_broken_rank(rank: int) -> list[Tensor]:
+    settings = CASES["gn"]
+    learner = make_learner(settings)
+    before = [parameter.detach().clone() for parameter in learner.model.parameters()]
+    if rank == 1:
+        with torch.no_grad():
+            learner.model.output.bias.fill_(torch.nan)
+    learner.advance(iter(batches(settings)), Meter(), watched=True)
+    kept = [torch.equal(*pair) for pair in zip(before[:-1], learner.model.parameters(), strict=False)]
+    return [torch.tensor(kept), torch.tensor(learner.skipped.read(1))]
+
+
+def test_a_loss_that_is_not_finite_on_one_rank_is_a_skipped_step_on_all(tmp_path: Path) -> None:
+    for kept, skipped in on_two_ranks(with_a_broken_rank, tmp_path):
+        assert kept.all()
+        assert skipped.tolist() == [1]
+
+
+def share_and_gather(_: int) -> list[Tensor]:
+    own = ranks.shared_out(list(range(5)))
+    return [torch.tensor(own), torch.tensor(ranks.gathered(own)), torch.tensor(ranks.largest(3 * ranks.own()))]
+
+
+def test_uneven_shares_come_back_in_order(tmp_path: Path) -> None:
+    (first, *found), (second, *_) = on_two_ranks(share_and_gather, tmp_path)
+    assert (len(first), len(second)) == (3, 2)
+    assert [value.tolist() for value in found] == [[0, 1, 2, 3, 4], 3]
