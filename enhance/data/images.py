@@ -106,7 +106,7 @@ def to_pixels(image: Tensor) -> np.ndarray:
 
 def to_tensor(image: np.ndarray) -> Tensor:
     """uint8 (H, W, 3) as float32 (3, H, W) in [0, 1]."""
-    return torch.from_numpy(image).permute(2, 0, 1).contiguous().float() / 255
+    return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C")).div_(255)
 
 
 def list_images(folder: Path | str) -> list[Path]:

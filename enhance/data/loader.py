@@ -69,7 +69,7 @@ def open_test(data: DataSettings) -> PairSource | None:
     pairs = find_pairs(data, "test")
     if pairs is None:
         return None
-    return _open_to_score(pairs, data, Cache(data.cache_gib))
+    return _open_to_score(pairs, data, Cache(data.cache_gib, data.cache))
 
 
 def open_report(data: DataSettings) -> PairSource | None:
@@ -84,7 +84,7 @@ def open_report(data: DataSettings) -> PairSource | None:
     assert pairs is not None  # only the test split may be missing
     part_of = read_split(Path(data.split), [pair.name for pair in pairs])
     report = [pair for pair in pairs if part_of[pair.name] == "report"]
-    return _open_to_score(report, data, Cache(data.cache_gib)) if report else None
+    return _open_to_score(report, data, Cache(data.cache_gib, data.cache)) if report else None
 
 
 def _check_places(data: DataSettings) -> None:
@@ -118,7 +118,7 @@ def _open_photographs(data: DataSettings) -> tuple[list[OpenedImage], list[Opene
     """Those to train on, those held out, and why others are left out."""
     if data.root is None:
         raise DataError("data.root is missing: data=photos needs a folder of photographs, data.root=DIR")
-    cache = Cache(data.cache_gib)
+    cache = Cache(data.cache_gib, data.cache)
     paths = list_images(data.root)
     if data.val_root is not None:
         held_paths = list_images(data.val_root)
@@ -155,7 +155,7 @@ def _through_camera(images: list[OpenedImage], data: DataSettings, left_out: lis
 def _open_pairs(data: DataSettings) -> tuple[RealPairs, RealPairs]:
     pairs = find_pairs(data, "train")
     assert pairs is not None  # only the test split may be missing
-    cache = Cache(data.cache_gib)
+    cache = Cache(data.cache_gib, data.cache)
     if data.split is not None:
         part_of = read_split(Path(data.split), [pair.name for pair in pairs])
         to_train = [pair for pair in pairs if part_of[pair.name] == "training"]

@@ -1,6 +1,7 @@
 """The benchmarks print their tables; what the times are is no matter of a test."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.cli.conftest import Ended
 
@@ -15,3 +16,12 @@ def test_a_step_of_the_unet(run_script: Callable[..., Ended]) -> None:
     ended = run_script("scripts/benchmark_step.py", "--rounds", "1", "--norms", "bn", "--compile")
     assert ended.code == 0, ended.err
     assert all(float(ratio) > 0 for ratio in cells(ended.out, "bn")[1:])
+
+
+def test_loading_beside_a_plain_data_set(run_script: Callable[..., Ended], pairs_root: Path) -> None:
+    words = ("--rounds", "1", "--batches", "2", "--crop", "32", "--batch-size", "2", "--workers", "1")
+    ended = run_script("scripts/compare_loading.py", pairs_root, *words)
+    assert ended.code == 0, ended.err
+    assert "8 pairs opened" in ended.out
+    (ratio,) = [line.split()[3] for line in ended.out.splitlines() if line.startswith("ours / plain")]
+    assert float(ratio.rstrip(",")) > 0

@@ -192,6 +192,20 @@ def test_same_seed_same_weights_and_another_seed_others(train: Callable[..., End
     assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
 
 
+def test_a_cache_of_decoded_images_changes_no_weight(train: Callable[..., Ended], tmp_path: Path) -> None:
+    """Without one, with one that is filled and shared by workers, and with the one that is there."""
+    states = []
+    for number, words in enumerate(((), ("data.workers=2",), ())):
+        cache = f"data.cache={tmp_path}/decoded" if number else "data.cache=null"
+        ended = train(cache, *words, f"runs={tmp_path}/runs-{number}")
+        assert ended.code == 0, ended.err
+        (file,) = (tmp_path / f"runs-{number}").glob("*/checkpoints/last.pt")
+        states.append(checkpoint.load(file).model)
+    assert len(list((tmp_path / "decoded").glob("*/*"))) == 16
+    for state in states[1:]:
+        assert all(torch.equal(value, states[0][name]) for name, value in state.items())
+
+
 @pytest.mark.parametrize(
     "norm", ["norm=bn", "norm=brn", "norm.freeze_after=0.05", "norm.freeze_after=0.9", "data.mixup=0.5"]
 )
