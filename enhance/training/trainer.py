@@ -121,17 +121,7 @@ class Trainer:
         print(f"best validation PSNR {self.best:.2f} dB; run folder {self.folder}")
 
     def _loop(self, progress: Progress, stopped: Interruption) -> None:
-        settings = self.settings
-        batches = training_batches(
-            self.train,
-            settings.data.crop,
-            settings.batch_size,
-            first_batch=self.step * settings.accumulate,
-            last_batch=self.steps * settings.accumulate,
-            seed=settings.seed,
-            workers=settings.data.workers,
-            pin_memory=self.device.type == "cuda",
-        )
+        settings, batches = self.settings, self.batches()
         meter = Meter()
         while (self.step < self.steps or self.owed) and not stopped:
             if self.owed:
@@ -154,6 +144,20 @@ class Trainer:
             self._save(LAST, validation={})  # at once: after a signal there may be little time
             if recalibrate_for(settings, self.average.model, self.train, self.device) is not None:
                 self._save(LAST, validation={})
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Those of the steps that are left, as `training_batches` yields them."""
+        settings = self.settings
+        return training_batches(
+            self.train,
+            settings.data.crop,
+            settings.batch_size,
+            first_batch=self.step * settings.accumulate,
+            last_batch=self.steps * settings.accumulate,
+            seed=settings.seed,
+            workers=settings.data.workers,
+            pin_memory=self.device.type == "cuda",
+        )
 
     def _due(self, step: int) -> bool:
         return step % self.settings.validation.every == 0 or step == self.steps

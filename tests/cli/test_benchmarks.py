@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Ended
 
 
@@ -25,3 +27,16 @@ def test_loading_beside_a_plain_data_set(run_script: Callable[..., Ended], pairs
     assert "8 pairs opened" in ended.out
     (ratio,) = [line.split()[3] for line in ended.out.splitlines() if line.startswith("ours / plain")]
     assert float(ratio.rstrip(",")) > 0
+
+
+def test_a_profile_of_a_step(run_script: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("model.width=8", "model.depth=1", "data.crop=16", "batch_size=2", "norm=gn")
+    ended = run_script("scripts/profile_step.py", *words)
+    assert ended.code == 0, ended.err
+    shares = [line.split()[-1] for line in ended.out.splitlines() if line.startswith("  ")]
+    assert sum(float(share.rstrip("%")) for share in shares) == pytest.approx(200, abs=1.5)  # two tables
+    assert "share of the limit: " in ended.out
+    (trace,) = (tmp_path / "profiles").iterdir()
+    assert trace.name.endswith("-gn-unet_tiny.pt.trace.json")
+    assert not (tmp_path / "runs").exists()
