@@ -39,6 +39,20 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
             raise SettingsError(explain(error)) from error
 
 
+def compose(words: list[str]) -> DictConfig:
+    """What `train.py` would make of these words of a command line.
+
+    Raises:
+        SettingsError: they are not understood.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            return hydra.compose("train", words)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise SettingsError(explain(error)) from error
+
+
 def overrides() -> list[str]:
     """The `key=value` words of the command line."""
     return list(HydraConfig.get().overrides.task)

@@ -1,6 +1,7 @@
 """What is done to a batch of crops on its way into the network; flips and turns are done while a crop is cut."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from enhance.settings import DataSettings
@@ -26,5 +27,6 @@ def augment(low: Tensor, normal: Tensor, data: DataSettings, seed: int, batch: i
         low, normal = (share * side + (1 - share) * side.roll(turn, 0) for side in (low, normal))
     if data.gamma_jitter > 0:
         gammas = np.exp(data.gamma_jitter * rng.standard_normal(len(low))).astype(np.float32)
-        low = low ** low.new_tensor(gammas).view(-1, 1, 1, 1)
+        # Copied without waiting for the device.
+        low = low ** torch.from_numpy(gammas).to(low.device, non_blocking=True).view(-1, 1, 1, 1)
     return low, normal

@@ -121,8 +121,7 @@ class Trainer:
         print(f"best validation PSNR {self.best:.2f} dB; run folder {self.folder}")
 
     def _loop(self, progress: Progress, stopped: Interruption) -> None:
-        settings, batches = self.settings, self.batches()
-        meter = Meter()
+        settings, batches, meter = self.settings, self.batches(), Meter()
         while (self.step < self.steps or self.owed) and not stopped:
             if self.owed:
                 self._validate(progress, stopped)
@@ -298,5 +297,5 @@ class Trainer:
 
     def _to_device(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""
-        images = images.to(self.device, memory_format=self.memory_format, non_blocking=True)
-        return images.float().div_(255)
+        images = images.to(self.device, non_blocking=True)  # as it lies: another format would not be page-locked
+        return images.to(torch.float32, memory_format=self.memory_format).div_(255)
