@@ -23,7 +23,7 @@ class CameraSettings:
 class DataSettings:
     """Where the pairs come from and how they are cut."""
 
-    name: str = "demo"  # demo, photos, lol_v1, lol_v2_real, lol_v2_synthetic or pairs
+    name: str = "demo"  # demo, photos, lol_v1, lol_v2_real, lol_v2_synthetic, pairs or shards
     root: str | None = None  # folder of the data set; of the training photographs for `photos`
     val_root: str | None = None  # photos: folder of validation photographs; else a part of root is held out
     low: str | None = None  # pairs: folder of the dark images, absolute or inside root

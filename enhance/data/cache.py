@@ -7,11 +7,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from enhance.data.decoded import DecodedFolder, MappedImage
+from enhance.data.decoded import DecodedFolder
 from enhance.data.images import read_image
 from enhance.data.scenes import perceptual_hash
 from enhance.errors import DataError
@@ -37,6 +38,14 @@ class Cache:
         return pixels
 
 
+class Stored(Protocol):
+    """An image in a place of its own."""
+
+    def pixels(self) -> np.ndarray:
+        """uint8 (H, W, 3)."""
+        ...
+
+
 @dataclass
 class OpenedImage:
     """What opening an image told, and where its pixels are."""
@@ -44,7 +53,7 @@ class OpenedImage:
     name: str  # of the file
     size: tuple[int, int]  # height, width
     hash: np.ndarray  # perceptual hash, bool (63,)
-    source: np.ndarray | MappedImage | Path  # uint8 (H, W, 3) in memory, or a file of them, or the image file
+    source: np.ndarray | Path | Stored  # uint8 (H, W, 3) in memory, or the image file, or where else they are
 
     def pixels(self) -> np.ndarray:
         """uint8 (H, W, 3), from memory, from a file of them (then read-only), or decoded anew."""
