@@ -6,8 +6,8 @@ from torch import Tensor
 
 def mean_grey(image: Tensor) -> Tensor:
     """Mean of 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601) over all positions: (N, 3, H, W) -> (N, 1, 1, 1)."""
-    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    return (image.mean((2, 3), keepdim=True) * weights).sum(1, keepdim=True)
+    red, green, blue = image.mean((2, 3), keepdim=True).split(1, dim=1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue  # by a tensor of the weights, a device would be waited for
 
 
 def at_brightness(image: Tensor, wanted: Tensor) -> Tensor:

@@ -43,6 +43,8 @@ def _make_places_absolute(data: DataSettings) -> None:
         inside_root = key in ("low", "normal") and data.root is not None
         if place is not None and not inside_root:
             setattr(data, key, str(Path(place).expanduser().absolute()))
+    if data.cache is not None:
+        data.cache = str(Path(data.cache).expanduser().absolute())
 
 
 def evaluation_from_config(config: DictConfig) -> EvaluationSettings:

@@ -23,7 +23,7 @@ class CameraSettings:
 class DataSettings:
     """Where the pairs come from and how they are cut."""
 
-    name: str = "demo"  # demo, photos, lol_v1, lol_v2_real, lol_v2_synthetic or pairs
+    name: str = "demo"  # demo, photos, lol_v1, lol_v2_real, lol_v2_synthetic, pairs or shards
     root: str | None = None  # folder of the data set; of the training photographs for `photos`
     val_root: str | None = None  # photos: folder of validation photographs; else a part of root is held out
     low: str | None = None  # pairs: folder of the dark images, absolute or inside root
@@ -37,7 +37,8 @@ class DataSettings:
     training_images: int | None = None  # train on so many of the training images, spread over them; None: all
     validation_share: float = 0.1  # part of the training pairs held out, whole scenes at a time
     on_error: str = "fail"  # fail or skip: where an image cannot be decoded when the data are opened
-    cache_gib: float = 4.0  # decoded images kept in memory, in GiB; the rest is decoded when needed
+    cache: str | None = None  # folder for decoded images, which all processes share and the next run finds
+    cache_gib: float = 4.0  # decoded images kept in memory where no cache keeps them, in GiB; else decoded when needed
     workers: int = 0  # processes that prepare batches; 0 prepares them in the training process
     camera: CameraSettings = field(default_factory=CameraSettings)  # demo and photos
     other_cameras: dict[str, CameraSettings] = field(default_factory=dict)  # a sweep's runs are scored on them too

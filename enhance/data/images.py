@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -15,11 +16,14 @@ from enhance.errors import DataError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 
-def read_image(path: Path | str) -> np.ndarray:
+def read_image(path: Path | str, stored: BinaryIO | None = None) -> np.ndarray:
     """Decode an image file as sRGB, turned as its EXIF orientation says.
 
     Grey becomes three equal channels; an alpha channel is dropped, so that the colours are those that the file
     stores; 16-bit grey is rounded to 8 bits, 16-bit colour keeps its high byte (Pillow's own way).
+
+    Args:
+        stored: the file itself, where it lies within another; `path` then is for messages.
 
     Returns:
         uint8 (H, W, 3).
@@ -27,15 +31,15 @@ def read_image(path: Path | str) -> np.ndarray:
     Raises:
         DataError: the file is missing, cannot be decoded, or is cut off.
     """
-    with decoding(path) as file:
+    with decoding(path, stored) as file:
         return np.array(to_rgb(ImageOps.exif_transpose(file)))
 
 
 @contextmanager
-def decoding(path: Path | str) -> Iterator[Image.Image]:
+def decoding(path: Path | str, stored: BinaryIO | None = None) -> Iterator[Image.Image]:
     """Within, the opened file; what goes wrong with it is a `DataError` that names it."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path if stored is None else stored) as file:
             yield file
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such image file; bring it back, or give another") from error
@@ -106,7 +110,7 @@ def to_pixels(image: Tensor) -> np.ndarray:
 
 def to_tensor(image: np.ndarray) -> Tensor:
     """uint8 (H, W, 3) as float32 (3, H, W) in [0, 1]."""
-    return torch.from_numpy(image).permute(2, 0, 1).contiguous().float() / 255
+    return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C")).div_(255)
 
 
 def list_images(folder: Path | str) -> list[Path]:

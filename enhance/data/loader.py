@@ -1,9 +1,8 @@
 """From the settings to the pairs of training, validation and test; and the stream of training batches."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +13,13 @@ from enhance.data import demo
 from enhance.data.cache import Cache, OpenedImage, open_images
 from enhance.data.images import list_images, shortened
 from enhance.data.layouts import LAYOUTS, Pair, find_pairs
+from enhance.data.opened import OpenedPairs, check_sides, check_some, pairs_to_score, real_pairs, size_told
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
 from enhance.data.scenes import group_scenes, hold_out, perceptual_hash
-from enhance.data.split import read_split
+from enhance.data.shards import find_shards, open_shards
+from enhance.data.split import PARTS, read_split
 from enhance.data.workers import leave_signals_alone
 from enhance.errors import DataError, UserError
-from enhance.models.unet import SMALLEST_SIDE
 from enhance.ranges import one_of
 from enhance.settings import PLACES, DataSettings
 
@@ -51,9 +51,12 @@ def _open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
         left_out: list[str] = []
     elif data.name == "photos":
         train, validation, left_out = _open_photographs(data)
+    elif data.name == "shards":
+        parts = _open_shards(data)
+        return parts["training"], parts["validation"]
     else:
         return _open_pairs(data)
-    _check_sides(validation)
+    check_sides(validation)
     return _through_camera(train, data, left_out), _through_camera(validation, data, left_out)
 
 
@@ -66,10 +69,13 @@ def open_test(data: DataSettings) -> PairSource | None:
     _check_places(data)
     if data.name in ("demo", "photos"):
         return None
+    if data.name == "shards":
+        there = find_shards(_root(data), "test")
+        return pairs_to_score(*_read_shards(data, "test")) if there else None
     pairs = find_pairs(data, "test")
     if pairs is None:
         return None
-    return _open_to_score(pairs, data, Cache(data.cache_gib))
+    return _openpairs_to_score(pairs, data, Cache(data.cache_gib, data.cache))
 
 
 def open_report(data: DataSettings) -> PairSource | None:
@@ -80,23 +86,25 @@ def open_report(data: DataSettings) -> PairSource | None:
     """
     if data.split is None:
         return None
+    if data.name == "shards":
+        return _open_shards(data).get("report")
     pairs = find_pairs(data, "train")
     assert pairs is not None  # only the test split may be missing
     part_of = read_split(Path(data.split), [pair.name for pair in pairs])
     report = [pair for pair in pairs if part_of[pair.name] == "report"]
-    return _open_to_score(report, data, Cache(data.cache_gib)) if report else None
+    return _openpairs_to_score(report, data, Cache(data.cache_gib, data.cache)) if report else None
 
 
 def _check_places(data: DataSettings) -> None:
-    one_of("data.name", data.name, ("demo", "photos", *LAYOUTS))
-    if data.other_cameras and data.name in LAYOUTS:
+    one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
+    if data.other_cameras and data.name not in ("demo", "photos"):
         raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")
     places = _KNOWN_PLACES.get(data.name, ("root", "split"))
     for key in PLACES:
         if getattr(data, key) is not None and key not in places:
             raise DataError(
                 f"data.{key}={getattr(data, key)} means nothing to data={data.name}; "
-                "choose the data set that lies there: data=photos, lol_v1, lol_v2_real, lol_v2_synthetic or pairs"
+                "choose the data set that lies there: data=photos, lol_v1, lol_v2_real, lol_v2_synthetic, pairs, shards"
             )
     for one, other in (("root", "val_root"), ("low", "normal")):
         folder = getattr(data, one)
@@ -118,18 +126,18 @@ def _open_photographs(data: DataSettings) -> tuple[list[OpenedImage], list[Opene
     """Those to train on, those held out, and why others are left out."""
     if data.root is None:
         raise DataError("data.root is missing: data=photos needs a folder of photographs, data.root=DIR")
-    cache = Cache(data.cache_gib)
+    cache = Cache(data.cache_gib, data.cache)
     paths = list_images(data.root)
     if data.val_root is not None:
         held_paths = list_images(data.val_root)
         opened, left_out = _open(paths + held_paths, data, cache)
         train, held = ([opened[path] for path in part if path in opened] for part in (paths, held_paths))
         for part in (train, held):
-            _check_some(part, left_out)
+            check_some(part, left_out)
         return train, held, left_out
     opened, left_out = _open(paths, data, cache)
     images = list(opened.values())
-    _check_some(images, left_out)
+    check_some(images, left_out)
     scenes = group_scenes([image.hash for image in images])
     parts = hold_out([image.name for image in images], scenes, data.validation_share)
     train, held = ([images[index] for index in part] for part in parts)
@@ -143,11 +151,6 @@ def _open(paths: list[Path], data: DataSettings, cache: Cache) -> tuple[dict[Pat
     return opened, left_out
 
 
-def _check_some(left: list[Any], left_out: list[str]) -> None:
-    if not left:
-        raise DataError(f"none of the images can be used: {shortened(left_out)}")
-
-
 def _through_camera(images: list[OpenedImage], data: DataSettings, left_out: list[str]) -> CameraPairs:
     return CameraPairs([image.name for image in images], images, data.camera, left_out)
 
@@ -155,64 +158,69 @@ def _through_camera(images: list[OpenedImage], data: DataSettings, left_out: lis
 def _open_pairs(data: DataSettings) -> tuple[RealPairs, RealPairs]:
     pairs = find_pairs(data, "train")
     assert pairs is not None  # only the test split may be missing
-    cache = Cache(data.cache_gib)
+    cache = Cache(data.cache_gib, data.cache)
     if data.split is not None:
         part_of = read_split(Path(data.split), [pair.name for pair in pairs])
         to_train = [pair for pair in pairs if part_of[pair.name] == "training"]
         to_choose = [pair for pair in pairs if part_of[pair.name] == "validation"]
-        return _real(*_open_both(to_train, data, cache)), _open_to_score(to_choose, data, cache)
+        return real_pairs(*_open_both(to_train, data, cache)), _openpairs_to_score(to_choose, data, cache)
     images, left_out = _open_both(pairs, data, cache)
     opened = list(images)
     scenes = group_scenes([normal.hash for _, normal in images.values()])
     parts = hold_out([pair.name for pair in opened], scenes, data.validation_share)
     train, held = ({opened[index]: images[opened[index]] for index in part} for part in parts)
-    _check_sides([normal for _, normal in held.values()])
-    return _real(train, left_out), _real(held, left_out)
+    check_sides([normal for _, normal in held.values()])
+    return real_pairs(train, left_out), real_pairs(held, left_out)
 
 
-def _open_to_score(pairs: list[Pair], data: DataSettings, cache: Cache) -> RealPairs:
-    images, left_out = _open_both(pairs, data, cache)
-    _check_sides([normal for _, normal in images.values()])
-    return _real(images, left_out)
+def _openpairs_to_score(pairs: list[Pair], data: DataSettings, cache: Cache) -> RealPairs:
+    return pairs_to_score(*_open_both(pairs, data, cache))
 
 
-_Both = dict[Pair, tuple[OpenedImage, OpenedImage]]  # the dark and the bright image of each pair
+def _root(data: DataSettings) -> Path:
+    if data.root is None:
+        raise DataError(f"data.root is missing: data={data.name} needs the folder of the data set, data.root=DIR")
+    return Path(data.root)
 
 
-def _open_both(pairs: list[Pair], data: DataSettings, cache: Cache) -> tuple[_Both, list[str]]:
+def _read_shards(data: DataSettings, split: str) -> tuple[OpenedPairs, list[str]]:
+    left_out: list[str] = []
+    images = open_shards(_root(data), split, left_out if data.on_error == "skip" else None)
+    check_some(list(images), left_out)
+    return images, left_out
+
+
+def _open_shards(data: DataSettings) -> dict[str, RealPairs]:
+    """Training, validation, and a report part where `data.split` names one; else by name: scenes take decoding all."""
+    images, left_out = _read_shards(data, "train")
+    names = [pair.name for pair in images]
+    if data.split is None:
+        train, held = hold_out(names, np.arange(len(names)), data.validation_share)
+        parts = {"training": train, "validation": held}
+    else:
+        part_of = read_split(Path(data.split), names)
+        parts = {part: [n for n, name in enumerate(names) if part_of[name] == part] for part in PARTS}
+    both = list(images.items())
+    chosen = {part: dict(both[n] for n in indices) for part, indices in parts.items() if indices}
+    pairs = {"training": real_pairs(chosen.pop("training"), left_out)}
+    return pairs | {part: pairs_to_score(others, []) for part, others in chosen.items()}
+
+
+def _open_both(pairs: list[Pair], data: DataSettings, cache: Cache) -> tuple[OpenedPairs, list[str]]:
     """The images of each pair, and why pairs are left out."""
     opened, left_out = _open([path for pair in pairs for path in (pair.low, pair.normal)], data, cache)
     images = {
         pair: (opened[pair.low], opened[pair.normal]) for pair in pairs if pair.low in opened and pair.normal in opened
     }
-    _check_some(list(images), left_out)
+    check_some(list(images), left_out)
     odd = [
-        f"{pair.low} {_size(low)} and {pair.normal} {_size(normal)}"
+        f"{pair.low} {size_told(low)} and {pair.normal} {size_told(normal)}"
         for pair, (low, normal) in images.items()
         if low.size != normal.size
     ]
     if odd:
         raise DataError(f"{len(odd)} pairs differ in size, width x height: {shortened(odd)}; replace or remove them")
     return images, left_out
-
-
-def _real(images: _Both, left_out: list[str]) -> RealPairs:
-    low, normal = zip(*images.values(), strict=True)
-    return RealPairs([pair.name for pair in images], low, normal, left_out)
-
-
-def _check_sides(images: Sequence[OpenedImage]) -> None:
-    """Images to score are as large as the U-Net and SSIM need them."""
-    small = [f"{image.name} {_size(image)}" for image in images if min(image.size) < SMALLEST_SIDE]
-    if small:
-        raise DataError(
-            f"{len(small)} of {len(images)} images to score are smaller than {SMALLEST_SIDE}x{SMALLEST_SIDE} px: "
-            f"{shortened(small)}; remove them"
-        )
-
-
-def _size(image: OpenedImage) -> str:
-    return f"{image.size[1]}x{image.size[0]}"
 
 
 def training_batches(

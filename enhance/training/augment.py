@@ -1,6 +1,7 @@
 """What is done to a batch of crops on its way into the network; flips and turns are done while a crop is cut."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from enhance.settings import DataSettings
@@ -29,5 +30,6 @@ def augment(
     if data.gamma_jitter > 0:
         draws = rng.standard_normal(ranks * len(low))[rank * len(low) : (rank + 1) * len(low)]
         gammas = np.exp(data.gamma_jitter * draws).astype(np.float32)
-        low = low ** low.new_tensor(gammas).view(-1, 1, 1, 1)
+        # Copied without waiting for the device.
+        low = low ** torch.from_numpy(gammas).to(low.device, non_blocking=True).view(-1, 1, 1, 1)
     return low, normal

@@ -59,8 +59,8 @@ class Learner:
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         objective = Objective(settings.objective).to(device)
         loss = training_loss(self.model, objective, device, self.dtype)
-        self._losses = _Losses(self.model, loss, compiled(loss, device) if settings.compile else loss)
-        self._shared = DistributedDataParallel(self._losses) if ranks.count() > 1 else None
+        self.losses = _Losses(self.model, loss, compiled(loss, device) if settings.compile else loss)
+        self._shared = DistributedDataParallel(self.losses) if ranks.count() > 1 else None
         self.step = 0  # number of the last one
         self.skipped = Skipped()
 
@@ -91,7 +91,7 @@ class Learner:
             batch = self.step * settings.accumulate + number
             low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
             with memory_told(self.device, lambda: less_memory(self.memory)), self._gradients_apart(number):
-                loss, parts = (self._shared or self._losses)(low, normal, watched)
+                loss, parts = (self._shared or self.losses)(low, normal, watched)
                 self._scaler.scale(loss / settings.accumulate).backward()
             meter.add(len(low), loss.detach(), parts)
         self._scaler.unscale_(self.optimizer)
@@ -117,8 +117,8 @@ class Learner:
 
     def _to_device(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""
-        images = images.to(self.device, memory_format=self._memory_format, non_blocking=True)
-        return images.float().div_(255)
+        images = images.to(self.device, non_blocking=True)  # as it lies: another format would not be page-locked
+        return images.to(torch.float32, memory_format=self._memory_format).div_(255)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps for going on, besides the moving average."""

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import torch
-from kornia.filters import spatial_gradient
-from kornia.losses import MS_SSIMLoss, ssim_loss
+from kornia.filters import get_gaussian_kernel1d, get_spatial_gradient_kernel2d
+from kornia.losses import MS_SSIMLoss
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from enhance.brightness import mean_grey
 from enhance.settings import ObjectiveSettings
@@ -37,6 +38,9 @@ class Objective(nn.Module):
         SettingsError: the VGG weights of `perceptual` are missing.
     """
 
+    window: Tensor
+    sobel: Tensor
+
     def __init__(self, settings: ObjectiveSettings) -> None:
         super().__init__()
         weights = {
@@ -53,10 +57,13 @@ class Objective(nn.Module):
         self.distances: dict[str, Distance] = {
             "l1": lambda output, target: (output - target).abs(),
             "charbonnier": lambda output, target: ((output - target).square() + 1e-6).sqrt(),
-            "ssim": _ssim_distance,
-            "edge": lambda output, target: (spatial_gradient(output) - spatial_gradient(target)).abs(),
+            "ssim": self._ssim_distance,
+            "edge": lambda output, target: self._gradients(output - target).abs(),
             "colour": lambda output, target: (output.mean((2, 3)) - target.mean((2, 3))).abs(),
         }
+        # Buffers, for kornia's own functions make their kernels anew, and a device would be waited for at every step.
+        self.register_buffer("window", get_gaussian_kernel1d(11, 1.5)[0], persistent=False)
+        self.register_buffer("sobel", get_spatial_gradient_kernel2d("sobel", 1)[:, None] / 8, persistent=False)
         self.ms_ssim = MS_SSIMLoss(alpha=1.0, compensation=1.0, reduction="none") if settings.ms_ssim > 0 else None
         self.perceptual = Perceptual(settings.vgg) if settings.perceptual > 0 else None
         if self.ms_ssim is not None:
@@ -83,10 +90,26 @@ class Objective(nn.Module):
         loss = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
         return loss, {name: value.detach() for name, value in parts.items()}
 
+    def _ssim_distance(self, output: Tensor, target: Tensor) -> Tensor:
+        """1 - SSIM at each position whose window lies within the image, (N, 3, H - 10, W - 10)."""
+        mean, wanted = self._blurred(output), self._blurred(target)
+        square, wanted_square, product = mean.square(), wanted.square(), mean * wanted
+        variance = self._blurred(output.square()) - square
+        wanted_variance = self._blurred(target.square()) - wanted_square
+        covariance = self._blurred(output * target) - product
+        alike = (2 * product + 0.01**2) * (2 * covariance + 0.03**2)
+        return 1 - alike / ((square + wanted_square + 0.01**2) * (variance + wanted_variance + 0.03**2))
 
-def _ssim_distance(output: Tensor, target: Tensor) -> Tensor:
-    # kornia's loss is (1 - SSIM) / 2
-    return 2 * ssim_loss(output, target, window_size=11, padding="valid", reduction="none")
+    def _blurred(self, image: Tensor) -> Tensor:
+        channels = image.shape[1]
+        window = self.window.expand(channels, 1, -1)
+        along = F.conv2d(image, window.unsqueeze(2), groups=channels)
+        return F.conv2d(along, window.unsqueeze(3), groups=channels)
+
+    def _gradients(self, image: Tensor) -> Tensor:
+        """Sobel's, (N, 3 * 2, H, W), of the image with its border repeated."""
+        channels = image.shape[1]
+        return F.conv2d(F.pad(image, [1] * 4, mode="replicate"), self.sobel.repeat(channels, 1, 1, 1), groups=channels)
 
 
 def _match(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -90,8 +90,7 @@ class Trainer:
 
     def _loop(self, progress: Progress, stopped: Interruption) -> None:
         settings, learner = self.settings, self.learner
-        batches = self._batches()
-        meter = Meter()
+        batches, meter = self.batches(), Meter()
         while (learner.step < learner.steps or self.owed) and not stopped.on_any_rank():
             if self.owed:
                 self._validate(progress, stopped)
@@ -113,7 +112,8 @@ class Trainer:
             if recalibrate_for(settings, learner.average.model, self.train, self.device) is not None:
                 self._save(LAST, validation={})
 
-    def _batches(self) -> Batches:
+    def batches(self) -> Batches:
+        """Those of the steps that are left, as `training_batches` yields them."""
         settings = self.settings
         return training_batches(
             self.train,

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,6 +191,42 @@ def test_same_seed_same_weights_and_another_seed_others(train: Callable[..., End
         states.append(checkpoint.load(file).model)
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
+
+
+def test_shards_train_as_folders_do(
+    train: Callable[..., Ended], run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path
+) -> None:
+    """By one split they end in the same weights, and are scored without more words."""
+    (tmp_path / "shards").mkdir()
+    files = sorted((pairs_root / "our485").glob("*/*.png"))
+    with tarfile.open(tmp_path / "shards" / "train.tar", "w") as tar:
+        for file in sorted(files, key=lambda file: file.stem):
+            tar.add(file, f"{file.stem}.{file.parent.name}.png")
+    split = tmp_path / "split.csv"
+    split.write_text("name,part\n" + "".join(f"{n},{'validation' if n > 5 else 'training'}\n" for n in range(8)))
+    states = []
+    for name, root in (("lol_v1", pairs_root), ("shards", tmp_path / "shards")):
+        ended = train(f"data={name}", f"data.root={root}", f"data.split={split}", f"runs={tmp_path}/runs-{name}")
+        assert ended.code == 0, ended.err
+        (file,) = (tmp_path / f"runs-{name}").glob("*/checkpoints/last.pt")
+        states.append(checkpoint.load(file).model)
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    scored = run_script("evaluate.py", f"runs={tmp_path}/runs-shards")
+    assert (scored.code, "validation: 2 images" in scored.out) == (0, True), scored.err
+
+
+def test_a_cache_of_decoded_images_changes_no_weight(train: Callable[..., Ended], tmp_path: Path) -> None:
+    """Without one, with one that is filled and shared by workers, and with the one that is there."""
+    states = []
+    for number, words in enumerate(((), ("data.workers=2",), ())):
+        cache = f"data.cache={tmp_path}/decoded" if number else "data.cache=null"
+        ended = train(cache, *words, f"runs={tmp_path}/runs-{number}")
+        assert ended.code == 0, ended.err
+        (file,) = (tmp_path / f"runs-{number}").glob("*/checkpoints/last.pt")
+        states.append(checkpoint.load(file).model)
+    assert len(list((tmp_path / "decoded").glob("*/*"))) == 16
+    for state in states[1:]:
+        assert all(torch.equal(value, states[0][name]) for name, value in state.items())
 
 
 @pytest.mark.parametrize(

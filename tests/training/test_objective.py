@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from kornia.filters import spatial_gradient
+from kornia.losses import ssim_loss
 from skimage.metrics import structural_similarity
 
 from enhance.errors import SettingsError
@@ -26,6 +28,19 @@ def test_parts_and_weights() -> None:
     ]
     assert parts["ssim"].item() == pytest.approx(1 - sum(similarity) / 2, abs=1e-4)
     assert loss.item() == pytest.approx(0.7 * parts["l1"].item() + 0.3 * parts["ssim"].item(), rel=1e-6)
+
+
+def test_ssim_and_gradients_are_those_of_kornia() -> None:
+    output, target = torch.rand(2, 3, 40, 32, requires_grad=True), torch.rand(2, 3, 40, 32)
+    upstream = torch.randn(())
+    similarity = 2 * ssim_loss(output, target, window_size=11, padding="valid")
+    edges = (spatial_gradient(output) - spatial_gradient(target)).abs().mean()
+    for part, theirs in (("ssim", similarity), ("edge", edges)):
+        ours, _ = Objective(ObjectiveSettings(**(NONE | {part: 1.0})))(output, target)
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0)
+        torch.testing.assert_close(
+            *(torch.autograd.grad(loss, output, upstream)[0] for loss in (ours, theirs)), rtol=1e-4, atol=1e-8
+        )
 
 
 def test_part_of_weight_0_is_not_computed() -> None:

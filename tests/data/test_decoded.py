@@ -1,0 +1,209 @@
+"""Decoded images in a folder: the same pixels, found again, never stale, never half-written."""
+
+import multiprocessing
+import os
+import re
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance.data import cache as cache_module
+from enhance.data.cache import Cache, OpenedImage, open_images
+from enhance.data.decoded import DecodedFolder, MappedImage
+from enhance.data.images import list_images, read_image
+from enhance.data.loader import open_training, training_batches
+from enhance.data.scenes import perceptual_hash
+from enhance.settings import DataSettings
+
+WriteFolder = Callable[..., Path]
+Start = Callable[..., BaseProcess]
+FORK = multiprocessing.get_context("fork")  # which has imported torch already
+
+
+@pytest.fixture
+def photos(write_folder: WriteFolder) -> list[Path]:
+    return list_images(write_folder("photos", [f"{number}.png" for number in range(6)]))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "decoded"
+
+
+def opened(photos: list[Path], folder: Path, gib: float = 0.0) -> list[OpenedImage]:
+    return list(open_images(photos, Cache(gib, str(folder))).values())
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.rgb"))
+
+
+def check(images: list[OpenedImage], photos: list[Path]) -> None:
+    """They tell what decoding tells."""
+    assert [image.name for image in images] == [photo.name for photo in photos]
+    for image, photo in zip(images, photos, strict=True):
+        pixels = read_image(photo)
+        np.testing.assert_array_equal(image.pixels(), pixels)
+        np.testing.assert_array_equal(image.hash, perceptual_hash(pixels))
+        assert image.size == pixels.shape[:2]
+
+
+def test_images_are_decoded_once(photos: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(opened(photos[:4], folder), photos[:4])
+    check(opened(photos, folder), photos)  # four found, two decoded
+    monkeypatch.setattr(cache_module, "read_image", lambda path: pytest.fail(f"{path} decoded again"))
+    images = opened(photos, folder)
+    assert all(isinstance(image.source, MappedImage) for image in images)
+    check(images, photos)
+
+
+def test_a_changed_image_is_seen(photos: list[Path], folder: Path) -> None:
+    opened(photos, folder)
+    before = photos[0].stat()
+    Image.fromarray(255 - read_image(photos[0])).save(photos[0])  # of the same size in pixels
+    assert photos[0].stat().st_mtime_ns != before.st_mtime_ns
+    photos[1].write_bytes(photos[2].read_bytes())
+    check(opened(photos, folder), photos)
+
+
+def test_a_damaged_file_is_written_anew(photos: list[Path], folder: Path) -> None:
+    opened(photos, folder)
+    for file, length in zip(kept(folder), (0, 10, 1000), strict=False):
+        os.truncate(file, length)
+    check(opened(photos, folder), photos)
+    assert {file.stat().st_size for file in kept(folder)} == {40 * 56 * 3 + 79}
+
+
+def test_the_folder_may_go_while_it_is_used(photos: list[Path], folder: Path) -> None:
+    images = opened(photos, folder)
+    for file in kept(folder):
+        file.unlink()
+    check(images, photos)
+
+
+def test_a_folder_that_cannot_be_written(
+    photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    check(opened(photos, tmp_path / "file" / "decoded", gib=1.0), photos)
+    assert "warning: data.cache=" in capsys.readouterr().out
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Run a function in a forked process, at whose end it has exit code 0; ends those that still run."""
+    processes = []
+
+    def run(task: Callable[..., object], *words: object) -> BaseProcess:
+        process = FORK.Process(target=task, args=words)
+        process.start()
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+def ended(process: BaseProcess) -> int | None:
+    process.join(timeout=60)
+    return process.exitcode
+
+
+def limited_in_size(photos: list[Path], folder: Path) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    opened(photos, folder)
+
+
+def test_a_full_disk(photos: list[Path], folder: Path, start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+    """A limit of a file's size, which the system reports as it does a full disk; the last two photographs exceed it."""
+    for photo in photos[4:]:
+        Image.open(photo).resize((200, 200)).save(photo)
+    assert ended(start(limited_in_size, photos, folder)) == 0
+    assert "cannot be written (File too large)" in capfd.readouterr().out
+    assert len(kept(folder)) == 4
+    assert not list(folder.glob("*/.*.tmp"))
+    check(opened(photos, folder), photos)
+    assert len(kept(folder)) == 6
+
+
+def test_three_processes_at_once(write_folder: WriteFolder, folder: Path, start: Start) -> None:
+    photos = list_images(write_folder("many", [f"{number}.png" for number in range(100)]))
+    assert [ended(process) for process in [start(opened, photos, folder) for _ in range(3)]] == [0, 0, 0]
+    assert len(kept(folder)) == 100
+    check(opened(photos, folder), photos)
+
+
+def hold(folder: Path, held: Event) -> None:
+    with DecodedFolder(folder).building():
+        held.set()
+        time.sleep(600)
+
+
+def test_the_second_process_waits_for_the_first_and_its_death(
+    photos: list[Path], folder: Path, start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    held = FORK.Event()
+    first = start(hold, folder, held)
+    assert held.wait(timeout=60)
+    second = start(opened, photos, folder)
+    told = ""
+    while "waiting for another process" not in told:
+        assert second.is_alive()
+        told += capfd.readouterr().out
+    assert not kept(folder)
+    first.kill()
+    assert ended(second) == 0
+    assert len(kept(folder)) == 6
+
+
+def test_a_killed_builder(write_folder: WriteFolder, folder: Path, start: Start) -> None:
+    photos = list_images(write_folder("many", [f"{number}.png" for number in range(300)]))
+    process = start(opened, photos, folder)
+    while len(kept(folder)) < 20:
+        assert process.is_alive()
+    process.kill()
+    process.join()
+    assert 20 <= len(kept(folder)) < 300
+    check(opened(photos, folder), photos)
+    assert not list(folder.glob("*/.*.tmp"))  # those that the killed one left are written over
+
+
+def stream(data: DataSettings) -> None:
+    used = re.search(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    assert used is not None
+    limit = (int(used[1]) << 10) + (40 << 20)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    source, _ = open_training(data)
+    assert sum(len(low) for low, _ in training_batches(source, 64, 4, 0, 20, seed=0, workers=0)) == 80
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of what a process holds by itself is Linux's")
+def test_data_larger_than_memory(tmp_path: Path, folder: Path, start: Start) -> None:
+    """123 MB decoded, and processes that may hold 42 MB more than they do at their start."""
+    for side, shade in (("low", 1), ("normal", 4)):
+        (tmp_path / side).mkdir()
+        for number in range(32):
+            coarse = np.random.default_rng(number).integers(0, 60, (4, 4, 3), dtype=np.uint8) * np.uint8(shade)
+            Image.fromarray(coarse).resize((800, 800), Image.Resampling.NEAREST).save(tmp_path / side / f"{number}.png")
+    data = DataSettings(name="pairs", root=str(tmp_path), cache_gib=1.0)
+    assert ended(start(stream, data)) != 0  # in memory they do not fit
+    data.cache = str(folder)
+    assert [ended(start(stream, data)) for _ in range(2)] == [0, 0]  # decoding them, and finding them
+
+
+def test_a_missing_image_is_not_found(photos: list[Path], folder: Path) -> None:
+    opened(photos, folder)
+    photos[0].unlink()
+    assert DecodedFolder(folder).find(photos[0]) is None

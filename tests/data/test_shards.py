@@ -1,0 +1,180 @@
+"""Pairs in tar archives: the stream of crops is that of the same pairs in folders, and what is wrong is named."""
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from enhance.data.loader import open_report, open_test, open_training, training_batches
+from enhance.errors import DataError
+from enhance.settings import DataSettings
+from tests.data.conftest import draw_scene
+
+WriteShard = Callable[..., Path]
+
+
+def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def pair(seed: int) -> dict[str, bytes]:
+    scene = draw_scene(seed)
+    return {f"{seed:02}.low.png": encoded(scene // 5), f"{seed:02}.normal.png": encoded(scene)}
+
+
+def add(tar: tarfile.TarFile, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        member = tarfile.TarInfo(name)
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+
+
+@pytest.fixture
+def write_shard(tmp_path: Path) -> WriteShard:
+    """Write files into `shards/NAME`; the numbers are pairs of one scene each."""
+
+    def write(name: str, seeds: range, more: dict[str, bytes] | None = None, mode: str = "w") -> Path:
+        path = tmp_path / "shards" / name
+        path.parent.mkdir(exist_ok=True)
+        with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+            for seed in seeds:
+                add(tar, pair(seed))
+            add(tar, more or {})
+        return path
+
+    return write
+
+
+@pytest.fixture
+def shards(write_shard: WriteShard, tmp_path: Path) -> DataSettings:
+    """Twelve pairs in two archives, among other things."""
+    write_shard("train-0.tar", range(7), {"00.json": b"{}", "notes.low.txt": b"", "folder/readme": b""})
+    write_shard("train-1.tar", range(7, 12))
+    return DataSettings(name="shards", root=str(tmp_path / "shards"))
+
+
+def stream(data: DataSettings, first: int, last: int, workers: int = 0) -> list[tuple[Tensor, Tensor]]:
+    source, _ = open_training(data)
+    return list(training_batches(source, 32, 3, first, last, 0, workers))
+
+
+def equal(some: list[tuple[Tensor, Tensor]], others: list[tuple[Tensor, Tensor]]) -> bool:
+    sides = zip([each for batch in some for each in batch], [each for batch in others for each in batch], strict=True)
+    return all(torch.equal(one, other) for one, other in sides)
+
+
+def test_the_stream_is_that_of_folders_and_restarts_anywhere(shards: DataSettings, tmp_path: Path) -> None:
+    for seed in range(12):
+        for name, data in pair(seed).items():
+            stem, side, _ = name.split(".")
+            (tmp_path / side).mkdir(exist_ok=True)
+            (tmp_path / side / f"{stem}.png").write_bytes(data)
+    parts = ["validation", "report", *["training"] * 10]
+    split = tmp_path / "split.csv"
+    split.write_text("name,part\n" + "".join(f"{seed:02},{part}\n" for seed, part in enumerate(parts)))
+    shards.split = str(split)
+    folders = DataSettings(name="pairs", root=str(tmp_path), split=str(split))
+    whole = stream(shards, 0, 8)
+    assert equal(whole, stream(folders, 0, 8))
+    assert equal(whole[5:], stream(shards, 5, 8, workers=2))
+    report = open_report(shards)
+    assert report is not None
+    assert (report.names, open_training(shards)[1].names) == (["01"], ["00"])
+
+
+def test_the_held_out_part_and_the_test_part(shards: DataSettings, write_shard: WriteShard) -> None:
+    assert open_test(shards) is None
+    train, validation = open_training(shards)
+    assert len(validation) == 1
+    assert sorted(train.names + validation.names) == [f"{seed:02}" for seed in range(12)]
+    low, normal = validation.whole(0)
+    np.testing.assert_allclose(normal.permute(1, 2, 0) * 255, draw_scene(int(validation.names[0])), atol=1e-4)
+    assert low.mean() < normal.mean()
+    write_shard("test-0.tar", range(20, 22))
+    assert open_training(shards)[0].names == train.names
+    test = open_test(shards)
+    assert test is not None
+    assert test.names == ["20", "21"]
+
+
+def test_photographs_turned_by_exif_in_folders_within(write_shard: WriteShard, shards: DataSettings) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph = encoded(draw_scene(30), "JPEG", exif=exif)
+    write_shard("train-2.tar", range(0), {"a/b.low.jpg": photograph, "a/b.high.jpg": photograph})
+    train, validation = open_training(shards)
+    part = train if "a/b" in train.names else validation
+    index = part.names.index("a/b")
+    assert part.sizes[index] == (56, 40)
+    assert part.whole(index)[0].shape == (3, 56, 40)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"x.low.png": pair(1)["01.low.png"]}, r"1 images have no partner: .*train-2\.tar/x\.low\.png"),
+        ({"03.low.png": b""}, r"train-2\.tar/03\.low\.png: 03 has a low image already, .*train-0\.tar/03\.low\.png"),
+        ({"x.low.png": b"no image", "x.normal.png": b"no image"}, r"x\.low\.png: not an image"),
+        (
+            {"x.low.png": encoded(draw_scene(1, 30, 40)), "x.normal.png": pair(1)["01.normal.png"]},
+            r"x\.low\.png 40x30 and .*x\.normal\.png 56x40 differ in size",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(
+    write_shard: WriteShard, shards: DataSettings, more: dict[str, bytes], told: str
+) -> None:
+    write_shard("train-2.tar", range(0), more)
+    with pytest.raises(DataError, match=told):
+        open_training(shards)
+
+
+def test_archives_that_cannot_be_read(write_shard: WriteShard, shards: DataSettings, tmp_path: Path) -> None:
+    path = write_shard("train-2.tar", range(20, 25), mode="w:gz")
+    with pytest.raises(DataError, match=r"train-2\.tar: not a tar archive without compression"):
+        open_training(shards)
+    write_shard("train-2.tar", range(20, 25))
+    path.write_bytes(path.read_bytes()[:-12000])
+    with pytest.raises(DataError, match=r"train-2\.tar: cut off within"):
+        open_training(shards)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match=r"no archives of data=shards here; looked for \*\.tar; found nothing"):
+        open_training(DataSettings(name="shards", root=str(tmp_path / "none")))
+    with pytest.raises(DataError, match=r"data\.root is missing"):
+        open_training(DataSettings(name="shards"))
+
+
+def test_damage_that_the_head_does_not_show(write_shard: WriteShard, shards: DataSettings) -> None:
+    """Named when the image is decoded; where its head is damaged too, `data.on_error=skip` leaves it out."""
+    damaged = pair(30)["30.low.png"][:300]
+    write_shard("train-2.tar", range(0), {"30.low.png": damaged, "30.normal.png": pair(30)["30.normal.png"]})
+    with pytest.raises(DataError, match=r"train-2\.tar/30\.low\.png: cannot be decoded"):
+        stream(shards, 0, 20, workers=1)
+    write_shard("train-2.tar", range(0), {"30.low.png": b"", "30.normal.png": pair(30)["30.normal.png"]})
+    shards.on_error = "skip"
+    train, validation = open_training(shards)
+    assert len(train) + len(validation) == 12
+    assert "train-2.tar/30.low.png" in train.left_out[0]
+
+
+def test_what_webdataset_writes(tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    (tmp_path / "shards").mkdir()
+    with webdataset.ShardWriter(str(tmp_path / "shards" / "train-%06d.tar"), maxcount=3, verbose=0) as writer:
+        for seed in range(8):
+            scene = draw_scene(seed)
+            writer.write({"__key__": f"{seed:02}", "low.png": scene // 5, "normal.png": scene, "json": {"seed": seed}})
+    train, validation = open_training(DataSettings(name="shards", root=str(tmp_path / "shards")))
+    assert sorted(train.names + validation.names) == [f"{seed:02}" for seed in range(8)]
+    for index, name in enumerate(train.names):
+        low, normal = (image.mul(255).round().byte().permute(1, 2, 0).numpy() for image in train.whole(index))
+        np.testing.assert_array_equal(normal, draw_scene(int(name)))
+        np.testing.assert_array_equal(low, draw_scene(int(name)) // 5)
