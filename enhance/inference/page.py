@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from enhance.data.images import to_pixels
+from enhance.data.images import image_format, to_pixels
 from enhance.data.photo import Photo, read_photo, write_photo
 from enhance.errors import DataError, UserError
 from enhance.inference.enhancer import Enhancer
@@ -68,6 +68,7 @@ class Page:
         path = Path(file)
         try:
             _check_size(path)
+            image_format(path)  # of the result, whose name takes the same suffix
             photo = read_photo(path)
         except DataError as error:
             raise DataError(str(error).replace(str(path), path.name)) from error
@@ -102,10 +103,13 @@ def build(page: Page) -> gr.Blocks:
         try:
             photo, image, result = page.enhance(file, name, strength)
             path = Path(file)
-            target = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])) / f"{path.stem}-enhanced{path.suffix}"
+            folder = tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])
+            target = Path(folder) / f"{path.stem}-enhanced{path.suffix}"
             write_photo(target, photo, result, QUALITY)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
+        except OSError as error:
+            raise gr.Error(f"the result cannot be written ({error.strerror})", print_exception=False) from error
         height, width = image.shape[1:]
         said = f"{width} x {height} px, {time.perf_counter() - start:.1f} s"
         return (_preview(image), _preview(result)), gr.DownloadButton(value=str(target), interactive=True), said

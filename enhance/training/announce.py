@@ -24,7 +24,8 @@ def announce(trainer: "Trainer") -> None:
         "validation_images": trainer.validation.names,
         "left_out_images": trainer.train.left_out,
     }
-    trainer.tracker.write_provenance(values)
+    with trainer.disk:
+        trainer.tracker.write_provenance(values)
     print(f"run folder {trainer.folder}")
     print(
         f"{settings.model.name}, norm={settings.norm.name}: {parameters / 1e6:.2f} M parameters, "

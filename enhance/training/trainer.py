@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from enhance.settings import Settings
 from enhance.training.announce import announce
 from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
-from enhance.training.checks import check_batch, check_model
-from enhance.training.disk import DiskGuard
+from enhance.training.checks import check_batch, check_images, check_model
+from enhance.training.disk import DiskGuard, write_told
 from enhance.training.freezing import freeze_step, recalibrate_and_freeze
 from enhance.training.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.training.loss import Loss, compiled, training_loss
@@ -87,7 +88,8 @@ class Trainer:
         self.disk = DiskGuard(self.folder, settings.on_full_disk == "go_on")
         if resume is not None:
             self._restore(resume[1])
-        self.tracker = Tracker(self.folder, self.step)
+        with write_told(self.folder):
+            self.tracker = Tracker(self.folder, self.step)
 
     @property
     def frozen(self) -> bool:
@@ -100,17 +102,18 @@ class Trainer:
         Raises:
             UserError: the loss is no longer finite, the device's memory is too small, or the disk is full.
         """
-        announce(self)
-        progress = Progress(self.step, self.steps)
         with stop_on_signal() as stopped, worker_end_told():
             try:
-                self._loop(progress, stopped)
-            except UserError:
+                announce(self)
+                with closing(Progress(self.step, self.steps)) as progress:
+                    self._loop(progress, stopped)
+            except UserError as error:
                 if self.saved < 0 and self.step == 0:  # nothing was learned, and nothing half-written remains
                     shutil.rmtree(self.folder)
+                elif isinstance(error, DataError) and self.settings.accumulate == 1 and self.saved != self.step:
+                    self._save(LAST, validation={})  # the image is read before its step changes anything
                 raise
             finally:
-                progress.close()
                 self.tracker.close()
                 self.lock.release()
         if self.saved != self.step:
@@ -118,7 +121,8 @@ class Trainer:
         if stopped:
             print(f"stopped at step {self.step} of {self.steps}; go on with: python train.py resume={self.folder}")
             raise SystemExit(stopped.exit_code)
-        print(f"best validation PSNR {self.best:.2f} dB; run folder {self.folder}")
+        best = f"best validation PSNR {self.best:.2f} dB" if self.best > -math.inf else f"{BEST} could not be written"
+        print(f"{best}; run folder {self.folder}")
 
     def _loop(self, progress: Progress, stopped: Interruption) -> None:
         settings = self.settings
@@ -172,7 +176,9 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         clip = self.settings.optimizer.clip or math.inf
         meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-        finite = loss.isfinite() if self.scaler.is_enabled() else meter.grad_norm.isfinite()
+        finite = meter.grad_norm.isfinite()
+        if self.scaler.is_enabled():  # whose own scale may be what overflows, as long as it can be lowered
+            finite = loss.isfinite() & (finite | (self.scaler.get_scale() > 1))
         skipped = finite.logical_not()
         self.skipped.note(skipped)
         if not self.scaler.is_enabled():  # which sees to it by itself, and has its own reasons to skip a step
@@ -206,13 +212,15 @@ class Trainer:
                 found = validate(settings, model, self.train, self.validation, self.device)
         except Interrupted:
             return
+        except UserError:  # an image that went away, too little memory
+            self._save(LAST, validation={})
+            raise
         self.owed = False
         if math.isnan(found.mean["psnr"]):
             raise self._diverged("the validation PSNR is not a number")
-        is_best = found.mean["psnr"] > self.best
-        self.best = max(self.best, found.mean["psnr"])
-        progress.validated(found.line(self.step), found.mean["psnr"], self.best)
-        if is_best:
+        psnr = found.mean["psnr"]
+        progress.validated(found.line(self.step), psnr, max(self.best, psnr))
+        if psnr > self.best:
             self._save(BEST, found.mean)
         values = {f"validation/{name}": value for name, value in found.mean.items()}
         if found.recalibrate_seconds is not None:
@@ -251,12 +259,14 @@ class Trainer:
             save(checkpoint, self.folder / name, self.folder / PREVIOUS if name == LAST else None)
             if name == LAST:
                 self.saved = self.step
+            else:
+                self.best = validation["psnr"]  # of what best.pt holds, which a full disk may have refused
 
     def _parts(self) -> dict[str, Any]:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, "scaler": self.scaler}
 
-    def _images(self) -> dict[str, list[str]]:
-        return {"training": self.train.names, "validation": self.validation.names}
+    def _images(self) -> dict[str, list[Any]]:
+        return {"training": self.train.names, "validation": self.validation.names, "sizes": self.train.sizes}
 
     def _less_memory(self) -> str:
         return (
@@ -273,14 +283,10 @@ class Trainer:
     def _restore(self, checkpoint: Checkpoint) -> None:
         assert checkpoint.trainer is not None
         state = checkpoint.trainer
-        if state["images"] != self._images():
-            raise DataError(
-                f"resume={self.folder}: the images are not those of the run (it had {len(state['images']['training'])} "
-                f"for training and {len(state['images']['validation'])} for validation, here are {len(self.train)} and "
-                f"{len(self.validation)}); bring them back, give data.root=, or start a new run"
-            )
+        check_images(self.folder, state["images"], self._images())
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            if state[name]:  # a scaler that scales nothing, in bf16 and fp32, has none
+                part.load_state_dict(state[name])
         self.average.load(checkpoint.model, checkpoint.step)
         self.step = self.saved = checkpoint.step
         if checkpoint.frozen:
