@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from enhance.drills import faults, images, stops
+from enhance.drills import faults, hostile, images, stops, system
 from enhance.drills.small_run import write_pairs
 
 DRILLS = {
@@ -22,6 +22,13 @@ DRILLS = {
     "twice": (faults.second_run, 6),
     "gone": (faults.vanished, 6),
     "images": (images.mutated, 1000),
+    "full_then_room": (system.full_for_a_while, 6),
+    "shared_memory": (system.shared_memory, 6),
+    "handles": (system.few_handles, 6),
+    "read_only": (system.read_only, 12),
+    "hostile_checkpoints": (hostile.checkpoints, 30),
+    "hostile_settings": (hostile.configurations, 32),
+    "hostile_archives": (hostile.archives, 20),
 }
 
 

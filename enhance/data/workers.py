@@ -1,5 +1,6 @@
 """The processes that prepare batches: what they leave to the training process, and how their end is told."""
 
+import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,8 @@ def _told(error: Exception) -> UserError | None:
             "too many open files, through which workers hand over batches: raise the limit (ulimit -n 4096), or lower "
             "data.workers (0 needs none); then resume"
         )
-    if "shared memory" in text or "Bus error" in text:
+    no_room = isinstance(error, OSError) and error.errno == errno.ENOSPC  # for the locks of their queues
+    if no_room or "shared memory" in text or "Bus error" in text:
         return UserError(
             "shared memory is full (/dev/shm), through which workers hand over batches: lower data.workers (0 needs "
             "none), or give the container more (docker run --shm-size=2g); then resume"
