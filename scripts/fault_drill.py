@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from enhance.drills import faults, hostile, images, stops, system
+from enhance.drills import faults, hostile, images, page, stops, system
 from enhance.drills.small_run import write_pairs
 
 DRILLS = {
@@ -29,6 +29,7 @@ DRILLS = {
     "hostile_checkpoints": (hostile.checkpoints, 30),
     "hostile_settings": (hostile.configurations, 32),
     "hostile_archives": (hostile.archives, 20),
+    "page": (page.asked_and_given, 200),
 }
 
 

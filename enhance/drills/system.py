@@ -113,7 +113,7 @@ def read_only(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome
     photos = str(root / "our485" / "low")
     for number in range(tries):
         run = SmallRun(root, work / f"locked-{number}")
-        folder = run.stop_at(5)
+        folder = run.stop_at(10)
         out = work / f"out-{number}"
         out.mkdir()
         result, device = out / "result", "--device=cpu"
