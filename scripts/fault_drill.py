@@ -40,14 +40,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the random moments and places")
     arguments = parser.parse_args()
     failed = []
-    print(f"{'fault':<40}{'tries':>7}{'survived':>10}{'lost':>6}", flush=True)
+    print(f"{'fault':<42}{'tries':>7}{'survived':>10}{'lost':>6}", flush=True)
     for name in arguments.drills or DRILLS:
         drill, tries = DRILLS[name]
         work = Path(tempfile.mkdtemp(prefix="fault-drill-"))
         root = write_pairs(work / "pairs")
         outcome = drill(root, work, arguments.tries or tries, random.Random(arguments.seed))
         counts = f"{outcome.tries:>7}{outcome.survived:>10}{outcome.lost:>6}"
-        print(f"{outcome.fault:<40}{counts}  {outcome.remark}", flush=True)
+        print(f"{outcome.fault:<42}{counts}  {outcome.remark}", flush=True)
         if outcome.survived == outcome.tries:
             shutil.rmtree(work)
         else:

@@ -5,6 +5,7 @@ Gradio is an extra of the package and imported by this file alone.
 
 import functools
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 from PIL import Image
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from torch import Tensor
 
 from enhance.data.images import image_format, to_pixels
@@ -140,6 +144,17 @@ def _preview(image: Tensor) -> np.ndarray:
     return np.asarray(picture)
 
 
+class _OwnFilesOnly:
+    """Gradio fetches public addresses for whoever asks it to, `/gradio_api/file=https://...`: not here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        elsewhere = scope["type"] == "http" and re.search(r"/(file|proxy)[=/]\s*https?:", scope["path"], re.IGNORECASE)
+        await (PlainTextResponse("not here", 404) if elsewhere else self.app)(scope, receive, send)
+
+
 @contextmanager
 def served(page: Page, host: str, port: int | None) -> Iterator[str]:
     """Within, the page is served; gives its address.
@@ -163,6 +178,7 @@ def served(page: Page, host: str, port: int | None) -> Iterator[str]:
                 share=False,
                 ssr_mode=False,
                 prevent_thread_lock=True,
+                app_kwargs={"middleware": [Middleware(_OwnFilesOnly)]},
             )
             yield address
         finally:
