@@ -1,5 +1,6 @@
 """Going on with a run where its folder was damaged, is in use, or came to another machine."""
 
+import json
 import resource
 import shutil
 import subprocess
@@ -116,7 +117,7 @@ def test_the_steps_before_an_image_went_away_are_kept(command: list[str], tmp_pa
         while not process.stdout.readline().startswith("step 20/"):
             pass
         (file,) = (tmp_path / "runs").glob("*/provenance.json")
-        held = checkpoint_names(file)
+        held = set(json.loads(file.read_text())[0]["validation_images"])
         names = {path.stem for path in (tmp_path / "pairs" / "our485" / "low").iterdir()}
         name = sorted(held if part == "validation" else names - held)[0]
         (tmp_path / "pairs" / "our485" / "low" / f"{name}.png").unlink()
@@ -124,12 +125,6 @@ def test_the_steps_before_an_image_went_away_are_kept(command: list[str], tmp_pa
     assert (process.returncode, f"{name}.png: no such image file" in told) == (2, True), told
     kept = checkpoint.load(file.parent / LAST)
     assert (kept.step == 200) if part == "validation" else (20 <= kept.step < 200)
-
-
-def checkpoint_names(provenance: Path) -> set[str]:
-    import json
-
-    return set(json.loads(provenance.read_text())[0]["validation_images"])
 
 
 def test_a_report_that_finds_no_room_is_told(make_run: Callable[..., Path]) -> None:
