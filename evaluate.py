@@ -50,9 +50,10 @@ def evaluate(settings: EvaluationSettings) -> None:
     if settings.protocol == "all":
         evaluation.protocols, evaluation.remarks = score_protocols(model, choice.source, device)
     print(report.terminal_table(evaluation))
-    report.write(evaluation, folder)
     sheet = contact_sheet.draw(evaluation.scores, choice.source, Enhancer(model, device).enhance, evaluation.title())
-    sheet.save(folder / "contact_sheet.png")
+    with report.write_told(folder):
+        report.write(evaluation, folder)
+        sheet.save(folder / "contact_sheet.png")
     print(f"written: {folder}/report.json, report.csv, report.md, contact_sheet.png")
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from enhance import config
 from enhance.errors import CheckpointError, UserError
+from enhance.files import replacing
 from enhance.models.unet import UNet, build_unet
-from enhance.sealed import is_damaged, replace, seal
+from enhance.sealed import is_damaged, seal
 from enhance.settings import Settings
 
 FORMAT = "enhance-checkpoint-1"
@@ -43,7 +44,8 @@ def save(checkpoint: Checkpoint, path: Path, previous: Path | None = None) -> No
     content = io.BytesIO()
     torch.save(values, content)
     try:
-        replace(path, seal(content.getvalue()), previous)
+        with replacing(path, previous) as temporary:
+            temporary.write_bytes(seal(content.getvalue()))
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be written ({error.strerror}); what stood there is intact. Make room, then resume"
@@ -74,9 +76,11 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: not a checkpoint of this project; give a .pt file that train.py wrote")
     try:
         values["settings"] = config.from_dict(values["settings"])
+        return Checkpoint(**values)
     except UserError as error:
         raise CheckpointError(f"{path}: its settings do not fit this version: {error}") from error
-    return Checkpoint(**values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: does not hold what a checkpoint of this version holds ({error})") from error
 
 
 def load_last(folder: Path) -> Checkpoint:
@@ -109,7 +113,7 @@ def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> UNet
     model = build_unet(checkpoint.settings.model, checkpoint.settings.norm)
     try:
         model.load_state_dict(checkpoint.model)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:  # the latter two: not even weights
         raise CheckpointError(
             f"{path}: its weights do not fit its settings (model={checkpoint.settings.model.name}, "
             f"norm={checkpoint.settings.norm.name}); the file was changed or mixed up"

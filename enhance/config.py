@@ -1,9 +1,10 @@
 """From YAML and command line to typed settings, and back: with `enhance.command`, all that knows OmegaConf."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
@@ -72,18 +73,39 @@ def from_dict(values: dict[str, Any]) -> Settings:
     Raises:
         SettingsError: as `from_config`; or a value that refers to something else.
     """
-    for value in _plain(values):
+    for value in _plain(list(values.values())):
         if isinstance(value, str) and "${" in value:
             raise SettingsError(f"{value}: refers to something outside the file")
-    return _checked(OmegaConf.create(values))
+    try:
+        config = OmegaConf.create(values)
+    except OmegaConfBaseException as error:
+        raise SettingsError(_in_one_line(error)) from error
+    return _checked(config)
 
 
-def _plain(values: dict[str, Any]) -> Iterator[Any]:
-    for value in values.values():
+def _plain(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
         if isinstance(value, dict):
+            yield from _plain(value.values())
+        elif isinstance(value, list | tuple):
             yield from _plain(value)
         else:
             yield value
+
+
+def from_yaml(file: Path) -> Settings:
+    """The settings that `to_yaml` wrote into a file.
+
+    Raises:
+        SettingsError: as `from_dict`; or the file cannot be read, or is no YAML.
+    """
+    try:
+        values = yaml.safe_load(file.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SettingsError(f"{file}: cannot be read; it is no configuration that train.py wrote") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file}: no configuration that train.py wrote")
+    return from_dict(values)
 
 
 def to_yaml(settings: Settings) -> str:

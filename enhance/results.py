@@ -2,12 +2,13 @@
 
 import csv
 import json
-import os
 import statistics
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+
+from enhance.files import replacing
 
 SCORES_FILE = "scores.json"  # a run's row, in its folder
 
@@ -27,12 +28,10 @@ def append_row(file: Path, row: dict[str, Any]) -> None:
     with FileLock(file.with_name(f".{file.name}.lock")):
         rows: list[dict[str, Any]] = [*read_rows(file), row]
         columns = list(dict.fromkeys(key for each in rows for key in each))
-        temporary = file.with_name(f"{file.name}.tmp")
-        with temporary.open("w", newline="") as lines:
+        with replacing(file) as temporary, temporary.open("w", newline="") as lines:
             writer = csv.DictWriter(lines, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(temporary, file)
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

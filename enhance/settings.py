@@ -1,6 +1,7 @@
 """Typed settings: the YAML of `configs/` becomes these dataclasses once (`enhance.config`), and no dict travels on."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,3 +183,14 @@ class EvaluationSettings:
 
 
 PLACES = ("root", "val_root", "low", "normal", "split")  # of DataSettings: paths of the user
+# What a run may change when it goes on: where its data lie, and how the machine works, which make no other result.
+_MACHINE = ("data.workers", "data.cache_gib", "device", "threads", "on_full_disk")
+MOVABLE = (*(f"data.{place}" for place in PLACES), *_MACHINE)
+
+
+def move(settings: Settings, to: Settings, keys: Iterable[str] = MOVABLE) -> None:
+    """Give the settings of a run those of another place or machine, in place."""
+    for key in keys:
+        group, _, name = key.rpartition(".")
+        one, other = ((getattr(each, group) if group else each) for each in (settings, to))
+        setattr(one, name, getattr(other, name))

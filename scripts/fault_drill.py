@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from enhance.drills import faults, images, stops
+from enhance.drills import faults, hostile, images, page, stops, system
 from enhance.drills.small_run import write_pairs
 
 DRILLS = {
@@ -22,6 +22,14 @@ DRILLS = {
     "twice": (faults.second_run, 6),
     "gone": (faults.vanished, 6),
     "images": (images.mutated, 1000),
+    "full_then_room": (system.full_for_a_while, 6),
+    "shared_memory": (system.shared_memory, 6),
+    "handles": (system.few_handles, 6),
+    "read_only": (system.read_only, 12),
+    "hostile_checkpoints": (hostile.checkpoints, 30),
+    "hostile_settings": (hostile.configurations, 32),
+    "hostile_archives": (hostile.archives, 20),
+    "page": (page.asked_and_given, 200),
 }
 
 
@@ -32,14 +40,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the random moments and places")
     arguments = parser.parse_args()
     failed = []
-    print(f"{'fault':<40}{'tries':>7}{'survived':>10}{'lost':>6}", flush=True)
+    print(f"{'fault':<42}{'tries':>7}{'survived':>10}{'lost':>6}", flush=True)
     for name in arguments.drills or DRILLS:
         drill, tries = DRILLS[name]
         work = Path(tempfile.mkdtemp(prefix="fault-drill-"))
         root = write_pairs(work / "pairs")
         outcome = drill(root, work, arguments.tries or tries, random.Random(arguments.seed))
         counts = f"{outcome.tries:>7}{outcome.survived:>10}{outcome.lost:>6}"
-        print(f"{outcome.fault:<40}{counts}  {outcome.remark}", flush=True)
+        print(f"{outcome.fault:<42}{counts}  {outcome.remark}", flush=True)
         if outcome.survived == outcome.tries:
             shutil.rmtree(work)
         else:

@@ -1,10 +1,10 @@
 """Unpack LOLdataset.zip (LOL v1: 485 training and 15 test pairs), check it, and resize it where asked.
 
-data=lol_v1 data.root=OUT trains on it; where to get the archive stands in data/README.md.
-"""
+data=lol_v1 data.root=OUT trains on it; where to get the archive stands in data/README.md."""
 
 import argparse
 import stat
+import zlib
 from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile
 
@@ -19,6 +19,7 @@ from enhance.errors import DataError, told_to_the_user
 
 COUNTS = {"our485": 485, "eval15": 15}
 SIDES = ("low", "high")
+LARGEST = 16 * 2**20  # bytes; the images of LOL v1 are 600x400 px
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,22 +40,23 @@ def unpack(archive: Path, folder: Path) -> None:
                 if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(entry.external_attr >> 16):
                     raise DataError(f"{archive}: the entry {entry.filename} leaves the folder; nothing was unpacked")
                 if path.parts[-3:-1] in images and path.suffix == ".png" and "__MACOSX" not in path.parts:
+                    if entry.file_size > LARGEST:
+                        raise DataError(f"{archive}: {entry.filename} is too large for an image of LOL v1, a bomb?")
                     images[path.parts[-3:-1]].append(entry.filename)
             found = {f"{split}/{side}": len(names) for (split, side), names in images.items()}
-            if found != {f"{split}/{side}": count for split, count in COUNTS.items() for side in SIDES}:
+            if any(len(names) != COUNTS[split] for (split, _), names in images.items()):
                 raise DataError(f"{archive}: not LOL v1: should hold 485 + 485 and 15 + 15 PNG images, holds {found}")
             for (split, side), names in images.items():
                 (folder / split / side).mkdir(parents=True)
                 for name in names:
                     (folder / split / side / PurePosixPath(name).name).write_bytes(file.read(name))
-    except (BadZipFile, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (BadZipFile, zlib.error, EOFError, RuntimeError, FileNotFoundError, IsADirectoryError) as error:
         raise DataError(f"{archive}: cannot be unpacked ({error}); download it again") from error
 
 
 def main() -> None:
     arguments = parse_arguments()
-    size = arguments.size
-    if size is not None and size < 16:
+    if (size := arguments.size) is not None and size < 16:
         raise DataError(f"--size {size} is too small: at least 16")
     with new_folder(arguments.out) as folder:
         unpack(arguments.archive, folder)
@@ -67,8 +69,9 @@ def main() -> None:
                 raise DataError(f"{arguments.archive}: {where} and its partner differ in size, {sizes}")
             for path, image in ((pair.low, low), (pair.normal, high)):
                 if size is not None:
-                    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
-                    write_image(path, np.asarray(resized))
+                    write_image(
+                        path, np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+                    )
     print(f"{arguments.out}: {len(pairs)} pairs")
 
 

@@ -1,6 +1,6 @@
 """Image files: read any kind as RGB, write, list."""
 
-import os
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +11,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from enhance.errors import DataError
+from enhance.errors import DataError, UserError
+from enhance.files import replacing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
@@ -45,6 +46,10 @@ def decoding(path: Path | str, stored: BinaryIO | None = None) -> Iterator[Image
         raise DataError(f"{path}: no such image file; bring it back, or give another") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # which is no fault of the image: nothing is to be left out
+            raise UserError(f"{path}: cannot be opened ({error.strerror}): raise the limit (ulimit -n 4096)") from error
+        raise DataError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
     except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
         raise DataError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
 
@@ -88,18 +93,6 @@ def write_image(path: Path | str, image: Tensor | np.ndarray) -> None:
     picture = Image.fromarray(to_pixels(image) if isinstance(image, Tensor) else image)
     with replacing(path) as temporary:
         picture.save(temporary, kind, **({"quality": 95} if kind == "JPEG" else {}))
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file to write within, which then takes the place of `path`; where the block raises, it goes away."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def to_pixels(image: Tensor) -> np.ndarray:

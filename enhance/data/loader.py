@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from enhance.data import demo
 from enhance.data.cache import Cache, OpenedImage, open_images
@@ -18,7 +18,7 @@ from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
 from enhance.data.scenes import group_scenes, hold_out, perceptual_hash
 from enhance.data.shards import find_shards, open_shards
 from enhance.data.split import PARTS, read_split
-from enhance.data.workers import leave_signals_alone
+from enhance.data.workers import leave_signals_alone, shared
 from enhance.errors import DataError, UserError
 from enhance.ranges import one_of
 from enhance.settings import PLACES, DataSettings
@@ -295,11 +295,11 @@ def _order(length: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch, 1]).permutation(length)  # the 1 parts it from sample n = epoch
 
 
-def _collate(samples: list[_Sample]) -> tuple[Tensor, Tensor] | UserError:
+def _collate(samples: list[_Sample]) -> tuple[Tensor, ...] | UserError:
     pairs = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
         pairs.append(sample)
     low, normal = (torch.from_numpy(np.stack(side)).permute(0, 3, 1, 2) for side in zip(*pairs, strict=True))
-    return low, normal
+    return (low, normal) if get_worker_info() is None else shared((low, normal))

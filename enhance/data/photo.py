@@ -14,7 +14,8 @@ from PIL import ExifTags, Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_png
 
-from enhance.data.images import decoding, image_format, replacing, to_rgb
+from enhance.data.images import decoding, image_format, to_rgb
+from enhance.files import replacing
 
 _TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation, on (H, W, C)
     2: lambda pixels: pixels[:, ::-1],

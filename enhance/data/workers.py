@@ -1,8 +1,11 @@
 """The processes that prepare batches: what they leave to the training process, and how their end is told."""
 
+import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from torch import Tensor
 
 from enhance.errors import UserError
 
@@ -16,22 +19,44 @@ def leave_signals_alone(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def shared(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...] | UserError:
+    """In a worker: the tensors in shared memory, through which they are handed over. torch would put them there in a
+    thread whose error nobody hears, and the training process would wait for them forever."""
+    try:
+        return tuple(tensor.share_memory_() for tensor in tensors)
+    except (RuntimeError, OSError) as error:
+        return _told(error) or UserError(f"a worker cannot hand over its batch: {error}")
+
+
+def _told(error: Exception) -> UserError | None:
+    """What is meant, where the system lacks something that workers need."""
+    text = str(error)
+    if "Too many open files" in text:
+        return UserError(
+            "too many open files, through which workers hand over batches: raise the limit (ulimit -n 4096), or lower "
+            "data.workers (0 needs none); then resume"
+        )
+    no_room = isinstance(error, OSError) and error.errno == errno.ENOSPC  # for the locks of their queues
+    if no_room or "shared memory" in text or "Bus error" in text:
+        return UserError(
+            "shared memory is full (/dev/shm), through which workers hand over batches: lower data.workers (0 needs "
+            "none), or give the container more (docker run --shm-size=2g); then resume"
+        )
+    if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
+        return UserError(
+            f"a worker that prepares batches died ({text.strip()}): the system may have lacked memory; lower "
+            "data.workers or data.cache_gib, then resume"
+        )
+    return None
+
+
 @contextmanager
 def worker_end_told() -> Iterator[None]:
-    """Within, a worker that dies, or that finds no shared memory, is a `UserError`. torch raises its own error at
-    whatever line the training process is."""
+    """Within, workers that cannot be started or talked to, or that die, are a `UserError`. torch raises its own error
+    at whatever line the training process is."""
     try:
         yield
-    except RuntimeError as error:
-        text = str(error)
-        if "shared memory" in text or "Bus error" in text:
-            raise UserError(
-                "shared memory is full (/dev/shm), through which workers hand over batches: set data.workers=0, or "
-                "give the container more (docker run --shm-size=2g); then resume"
-            ) from error
-        if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
-            raise UserError(
-                f"a worker that prepares batches died ({text.strip()}): the system may have lacked memory; lower "
-                "data.workers or data.cache_gib, then resume"
-            ) from error
-        raise
+    except (RuntimeError, OSError) as error:
+        if (told := _told(error)) is None:
+            raise
+        raise told from error

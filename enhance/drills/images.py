@@ -87,7 +87,7 @@ def write_files(folder: Path, count: int, rng: random.Random) -> list[Path]:
     """Two bombs, and mutations of whole files of many kinds."""
     folder.mkdir()
     whole = _whole_files()
-    bombs = [_png_bomb(), whole["a.bmp"][:18] + struct.pack("<ii", _SIDE, _SIDE) + whole["a.bmp"][26:]]
+    bombs = [png_bomb(), whole["a.bmp"][:18] + struct.pack("<ii", _SIDE, _SIDE) + whole["a.bmp"][26:]]
     written = []
     for number in range(count):
         name, content = rng.choice(sorted(whole.items()))
@@ -178,7 +178,7 @@ def _whole_files() -> dict[str, bytes]:
     }
 
 
-def _png_bomb() -> bytes:
+def png_bomb() -> bytes:
     """A whole PNG file of 50,000 x 50,000 black pixels, a third of a megabyte."""
     packer, rows = zlib.compressobj(9), bytes(1 + _SIDE // 8)
     packed = b"".join(packer.compress(rows * 100) for _ in range(_SIDE // 100)) + packer.flush()

@@ -6,7 +6,7 @@ import runpy
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from PIL import Image
 from enhance import checkpoint
 from enhance.checkpoint import BEST, LAST, Checkpoint
 
-TRAIN = Path(__file__).parents[2] / "train.py"
+HOME = Path(__file__).parents[2]
+TRAIN = HOME / "train.py"
 STEPS = 60
 _WORDS = (
     "data=lol_v1",
@@ -87,30 +88,7 @@ class SmallRun:
         Args:
             first: what the process does to itself before it begins.
         """
-        child = os.fork()
-        if child:
-            return child
-        code = 70
-        try:
-            with self.log.open("a") as log:
-                os.dup2(log.fileno(), 1)
-                os.dup2(log.fileno(), 2)
-            sys.argv = ["train.py", *self.words]
-            if first is not None:
-                first()
-            with contextlib.suppress(KeyboardInterrupt):
-                runpy.run_path(str(TRAIN), run_name="__main__")
-            code = 0
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 1
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        return start(TRAIN, self.words, self.log, first)
 
     def finish(self, first: Callable[[], None] | None = None) -> int:
         """Start it and wait for its end; the exit code."""
@@ -144,6 +122,35 @@ class SmallRun:
         folder = self.folder()
         assert folder is not None
         return checkpoint.load(folder / LAST), checkpoint.load(folder / BEST)
+
+
+def start(script: Path, words: Sequence[str], log: Path, first: Callable[[], None] | None = None) -> int:
+    """Run a command in a process forked from this one; its id. What it prints is appended to `log`."""
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        with log.open("a") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        sys.argv = [str(script), *words]
+        if first is not None:
+            first()
+        with contextlib.suppress(KeyboardInterrupt):
+            runpy.run_path(str(script), run_name="__main__")
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError):  # the drill may have left no room for it
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
 
 
 def wait(child: int) -> int:

@@ -5,6 +5,8 @@ import dataclasses
 import json
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from enhance.errors import SettingsError
 from enhance.evaluation.evaluate import SCORES, ImageScore, mean_score
 from enhance.evaluation.intervals import TITLES
 from enhance.evaluation.protocols import told
+from enhance.files import replacing
 
 GT_MEAN = "GT-mean: the output is first scaled to the reference's mean brightness, which no user has."
 STATISTICS = "batch norm: running statistics as training left them; recalibrated over whole training images."
@@ -70,20 +73,29 @@ def make_folder(folder: Path) -> Path:
     Raises:
         SettingsError: it cannot be made or written.
     """
-    try:
+    with write_told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        raise SettingsError(f"{folder}: cannot be written ({error.strerror}); give out=FOLDER") from error
     return folder
 
 
+@contextmanager
+def write_told(folder: Path) -> Iterator[None]:
+    """Within, a write in the report's folder that fails is a `SettingsError`."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(f"{folder}: cannot be written ({error.strerror or error}); give out=FOLDER") from error
+
+
 def write(evaluation: Evaluation, folder: Path) -> None:
-    """Write report.json, report.csv and report.md into `folder`, which exists."""
-    (folder / "report.json").write_text(json.dumps(as_dict(evaluation), indent=2, allow_nan=False) + "\n")
-    (folder / "report.md").write_text(markdown(evaluation))
-    with (folder / "report.csv").open("w", newline="") as file:
+    """Write report.json, report.csv and report.md into `folder`, which exists; each replaces an older one whole."""
+    with replacing(folder / "report.json") as file:
+        file.write_text(json.dumps(as_dict(evaluation), indent=2, allow_nan=False) + "\n")
+    with replacing(folder / "report.md") as file:
+        file.write_text(markdown(evaluation))
+    with replacing(folder / "report.csv") as path, path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("name", *SCORES))
         writer.writerows(dataclasses.astuple(image) for image in evaluation.scores)

@@ -5,6 +5,7 @@ Gradio is an extra of the package and imported by this file alone.
 
 import functools
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 from PIL import Image
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from torch import Tensor
 
-from enhance.data.images import to_pixels
+from enhance.data.images import image_format, to_pixels
 from enhance.data.photo import Photo, read_photo, write_photo
 from enhance.errors import DataError, UserError
 from enhance.inference.enhancer import Enhancer
@@ -68,6 +72,7 @@ class Page:
         path = Path(file)
         try:
             _check_size(path)
+            image_format(path)  # of the result, whose name takes the same suffix
             photo = read_photo(path)
         except DataError as error:
             raise DataError(str(error).replace(str(path), path.name)) from error
@@ -102,10 +107,13 @@ def build(page: Page) -> gr.Blocks:
         try:
             photo, image, result = page.enhance(file, name, strength)
             path = Path(file)
-            target = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])) / f"{path.stem}-enhanced{path.suffix}"
+            folder = tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])
+            target = Path(folder) / f"{path.stem}-enhanced{path.suffix}"
             write_photo(target, photo, result, QUALITY)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
+        except OSError as error:
+            raise gr.Error(f"the result cannot be written ({error.strerror})", print_exception=False) from error
         height, width = image.shape[1:]
         said = f"{width} x {height} px, {time.perf_counter() - start:.1f} s"
         return (_preview(image), _preview(result)), gr.DownloadButton(value=str(target), interactive=True), said
@@ -136,6 +144,17 @@ def _preview(image: Tensor) -> np.ndarray:
     return np.asarray(picture)
 
 
+class _OwnFilesOnly:
+    """Gradio fetches public addresses for whoever asks it to, `/gradio_api/file=https://...`: not here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        elsewhere = scope["type"] == "http" and re.search(r"/(file|proxy)[=/]\s*https?:", scope["path"], re.IGNORECASE)
+        await (PlainTextResponse("not here", 404) if elsewhere else self.app)(scope, receive, send)
+
+
 @contextmanager
 def served(page: Page, host: str, port: int | None) -> Iterator[str]:
     """Within, the page is served; gives its address.
@@ -159,6 +178,7 @@ def served(page: Page, host: str, port: int | None) -> Iterator[str]:
                 share=False,
                 ssr_mode=False,
                 prevent_thread_lock=True,
+                app_kwargs={"middleware": [Middleware(_OwnFilesOnly)]},
             )
             yield address
         finally:

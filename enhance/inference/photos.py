@@ -67,5 +67,5 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: 
             target.parent.mkdir(parents=True, exist_ok=True)
             write_photo(target, photograph, enhanced, quality)
         except OSError as error:
-            raise SettingsError(f"{target}: cannot be written ({error.strerror}); give another OUT") from error
+            raise SettingsError(f"{target}: cannot be written ({error.strerror or error}); give another OUT") from error
     return failures

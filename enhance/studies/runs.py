@@ -95,8 +95,11 @@ def _from_folder(folder: Path) -> Run:
     report = folder / "validation" / "report.json"
     if not report.is_file():
         raise DataError(f"{folder}: this run is not finished; go on with it: python train.py resume={folder}")
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    batch_size = config["batch_size"] * config["accumulate"]
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        batch_size = config["batch_size"] * config["accumulate"]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise DataError(f"{folder}/config.yaml: no configuration that train.py wrote; leave this run out") from error
     metrics = read_metrics(folder)
     curve = [(line["step"] * batch_size, line["validation/psnr"]) for line in metrics if "validation/psnr" in line]
     if (folder / SCORES_FILE).is_file():  # of a sweep

@@ -1,5 +1,8 @@
 """What can be wrong with settings and data together, found before the first step."""
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -79,3 +82,19 @@ def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:
             "(docs/results.md, Norm against batch size): norm=gn and norm=hin do not mind the batch size"
         )
     return warnings
+
+
+def check_images(folder: Path, kept: dict[str, list[Any]], here: dict[str, list[Any]]) -> None:
+    """A run goes on with the images that it had: their names, and the sizes of those to train on, where its checkpoint
+    keeps them.
+
+    Raises:
+        DataError: these are others.
+    """
+    if kept == {key: here[key] for key in kept}:
+        return
+    counts = [f"{len(each['training'])} for training and {len(each['validation'])}" for each in (kept, here)]
+    raise DataError(
+        f"resume={folder}: the images are not those of the run, by name and size (it had {counts[0]} for validation, "
+        f"here are {counts[1]}); bring them back, give data.root=, or start a new run"
+    )

@@ -1,11 +1,24 @@
 """What a run does where its folder cannot be written: stop, or go on without."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from tqdm import tqdm
-
 from enhance.errors import CheckpointError, UserError
+from enhance.training.progress import tell
+
+
+@contextmanager
+def write_told(folder: Path) -> Iterator[None]:
+    """Within, a write in the run folder that fails is a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: cannot be written ({error.strerror}); make room, or make {folder} writable, "
+            "then resume"
+        ) from error
 
 
 class DiskGuard:
@@ -28,10 +41,11 @@ class DiskGuard:
     ) -> bool:
         if not isinstance(error, OSError | CheckpointError):
             return False
-        told = str(error)
-        if isinstance(error, OSError):
-            told = f"{error.filename or self._folder}: cannot be written ({error.strerror}); make room, then resume"
-        if not self._goes_on:
-            raise UserError(told) from error
-        tqdm.write(f"warning: {told}")
-        return True
+        try:
+            with write_told(self._folder):
+                raise error
+        except UserError as told:
+            if not self._goes_on:
+                raise
+            tell(f"warning: {told}")
+            return True

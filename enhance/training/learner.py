@@ -69,6 +69,11 @@ class Learner:
         """Whether the last step was trained with frozen batch norms."""
         return self.step > self.freeze_step
 
+    @property
+    def overflows(self) -> bool:
+        """Whether gradients in fp16 were so large that their scale fell below 1; waits for the device."""
+        return self._scaler.is_enabled() and self._scaler.get_scale() < 1
+
     def freeze(self) -> None:
         """Take the running statistics of the batch norms for constants, in the moving average as well."""
         freeze(self.model)
@@ -126,7 +131,8 @@ class Learner:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            if state[name]:  # a scaler that scales nothing, in bf16 and fp32, has none
+                part.load_state_dict(state[name])
         self.skipped = Skipped(state.get("skipped", 0))
 
     def _parts(self) -> dict[str, Any]:

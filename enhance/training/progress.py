@@ -1,6 +1,8 @@
 """The progress of a run on the screen: a bar on a terminal, plain lines elsewhere."""
 
+import sys
 import time
+from contextlib import suppress
 
 from tqdm import tqdm
 
@@ -32,7 +34,7 @@ class Progress:
         elif step - self.shown >= self.every or step == self.total:
             self.shown = step
             left = (time.monotonic() - self.began) / max(1, step - self.start) * (self.total - step)
-            print(f"step {step}/{self.total}: {facts}, {_clock(left)} left", flush=True)
+            tell(f"step {step}/{self.total}: {facts}, {_clock(left)} left")
 
     def validated(self, line: str, last: float, best: float) -> None:
         """Print the line of a validation, and show its PSNR from now on."""
@@ -41,11 +43,18 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line without tearing the bar."""
-        tqdm.write(line) if self.bar is not None else print(line, flush=True)
+        tell(line)
 
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def tell(line: str) -> None:
+    """Print a line without tearing a bar. A full disk behind it, or a reader that has ended, ends no run."""
+    with suppress(OSError):
+        tqdm.write(line)
+        sys.stdout.flush()
 
 
 def _clock(seconds: float) -> str:

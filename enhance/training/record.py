@@ -10,7 +10,7 @@ from enhance.checkpoint import LAST, PREVIOUS, Checkpoint, save
 from enhance.data.pairs import PairSource, spread
 from enhance.models.unet import UNet
 from enhance.settings import Settings
-from enhance.training.disk import DiskGuard
+from enhance.training.disk import DiskGuard, write_told
 from enhance.training.tracking import Tracker, create_run_folder, lock_run
 from enhance.training.validation import Validation, write_report, write_strips
 
@@ -38,13 +38,15 @@ class Record:
         if folder is None or step is None:
             folder = create_run_folder(self._settings, folder)
         self._lock = lock_run(folder)
-        self._tracker = Tracker(folder, step or 0)
+        with write_told(folder):
+            self._tracker = Tracker(folder, step or 0)
         return folder
 
     def provenance(self, values: dict[str, object]) -> None:
         """Add where a start or a resumption of the run comes from."""
         if self._tracker is not None:
-            self._tracker.write_provenance(values)
+            with self._disk:
+                self._tracker.write_provenance(values)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write numbers, named `group/name`."""
@@ -67,13 +69,15 @@ class Record:
             write_report(self.folder, self._settings, step, found, model, source)
             self._tracker.hyperparameters(self._settings, metrics)
 
-    def save(self, checkpoint: Checkpoint, name: Path) -> None:
-        """Write one of the run's checkpoints."""
+    def save(self, checkpoint: Checkpoint, name: Path) -> bool:
+        """Write one of the run's checkpoints; whether it stands, which a full disk may have refused."""
         with self._disk:
             if self._tracker is not None:
                 save(checkpoint, self.folder / name, self.folder / PREVIOUS if name == LAST else None)
             if name == LAST:
                 self.saved = checkpoint.step
+            return True
+        return False
 
     def remove(self) -> None:
         """Leave nothing of a run that has learned nothing."""

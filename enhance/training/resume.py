@@ -1,16 +1,20 @@
 """Going on with a run."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from filelock import FileLock
 
-from enhance import checkpoint
+from enhance import checkpoint, ranks
 from enhance.checkpoint import LAST, PREVIOUS, Checkpoint
-from enhance.config import from_dict
-from enhance.errors import CheckpointError, SettingsError, UserError
-from enhance.settings import PLACES, Settings
+from enhance.config import from_yaml
+from enhance.errors import CheckpointError, SettingsError
+from enhance.settings import MOVABLE, PLACES, Settings, move
+from enhance.training.tracking import lock_run
 from enhance.training.trainer import Trainer
+
+_PLACES = tuple(f"data.{place}" for place in PLACES)
 
 
 def resume(given: Settings, overrides: list[str]) -> Trainer:
@@ -18,7 +22,7 @@ def resume(given: Settings, overrides: list[str]) -> Trainer:
     a new one.
 
     Args:
-        overrides: the words of the command line. A run goes on with its own settings, but for data that were moved.
+        overrides: the words of the command line. A run goes on with its own settings, but for those of `MOVABLE`.
 
     Raises:
         UserError: it cannot go on; `RunComplete` where nothing is left to do.
@@ -26,17 +30,32 @@ def resume(given: Settings, overrides: list[str]) -> Trainer:
     if given.resume == "auto":
         given = dataclasses.replace(given, resume=None)
         folder = find_run(given)
-        return Trainer(given) if folder is None else Trainer(given, open_run(str(folder)))
+        return Trainer(given) if folder is None else _go_on(folder, folder, given, MOVABLE)
     words = {word.partition("=")[0]: word for word in overrides}
-    moved = [key for key in PLACES if f"data.{key}" in words]
-    others = [word for key, word in words.items() if key not in ("resume", *(f"data.{place}" for place in moved))]
+    others = [word for key, word in words.items() if key not in ("resume", *MOVABLE)]
     if others:
         raise SettingsError(f"resume={given.resume} goes on with the run's own settings: drop {' '.join(others)}")
     assert given.resume is not None
-    folder, last = open_run(given.resume)
-    for key in moved:
-        setattr(last.settings.data, key, getattr(given.data, key))
-    return Trainer(last.settings, (folder, last))
+    return _go_on(*_place(given.resume), given, [key for key in MOVABLE if key in words])
+
+
+def _go_on(folder: Path, path: Path, given: Settings, moved: Iterable[str]) -> Trainer:
+    """From the checkpoint `path`, or the last one where it is the run folder."""
+    locks: list[FileLock] = []
+
+    def read() -> Checkpoint:
+        locks.append(lock_run(folder))  # first: whoever holds it may be about to write a later checkpoint
+        return checkpoint.load_last(folder) if path in (folder, folder / LAST) else checkpoint.load(path)
+
+    try:
+        last = ranks.agreed(read)
+        if last.trainer is None:
+            raise CheckpointError(f"resume={path}: holds not what resuming needs; give the run folder, {folder}")
+        move(last.settings, given, moved)
+        return Trainer(last.settings, (folder, last))
+    finally:
+        for lock in locks:
+            lock.release()  # the trainer has taken it as well
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -44,37 +63,44 @@ def has_checkpoint(folder: Path) -> bool:
     return any((folder / name).exists() for name in (LAST, PREVIOUS))
 
 
-def open_run(given: str) -> tuple[Path, Checkpoint]:
-    """The run folder that `resume=` names, by itself or by a checkpoint in it, and the checkpoint to go on from.
-
-    Raises:
-        CheckpointError: there is none, or it does not hold what resuming needs.
-    """
+def _place(given: str) -> tuple[Path, Path]:
+    """The run folder that `resume=` names, by itself or by a checkpoint in it; and what it names."""
     path = Path(given).absolute()
     inside = path.parent.name == "checkpoints"
     folder = path.parents[1] if path.is_file() and inside else path
-    if (path.is_file() and not inside) or (path.is_dir() and not (path / "config.yaml").is_file()):
-        raise CheckpointError(f"resume={given}: lies in no run folder; give a folder that train.py wrote")
-    kept = checkpoint.load_last(folder) if path in (folder, folder / LAST) else checkpoint.load(path)
-    if kept.trainer is None:
-        raise CheckpointError(f"resume={given}: holds not what resuming needs; give the run folder, {folder}")
-    return folder, kept
+    if not (folder / "config.yaml").is_file():
+        what = "lies in no run folder" if path.exists() else "no such run"
+        raise CheckpointError(f"resume={given}: {what}; give a folder that train.py wrote")
+    return folder, path
 
 
 def find_run(settings: Settings) -> Path | None:
-    """The newest run of these very settings in `runs` that has a checkpoint: `resume=auto`. None: there is none."""
+    """The newest run of these very settings in `runs` that has a checkpoint: `resume=auto`. None: there is none; a line
+    tells of one whose data lie elsewhere, which may be other data."""
     wanted = _comparable(settings)
+    elsewhere = None
     for file in sorted(Path(settings.runs).glob("*/config.yaml"), key=lambda file: file.stat().st_mtime, reverse=True):
         if not has_checkpoint(file.parent):
             continue  # stopped before its first checkpoint
         try:
-            found = from_dict(OmegaConf.to_container(OmegaConf.load(file), resolve=False))  # type: ignore[arg-type]
-        except (UserError, OSError):
-            continue  # of another version
-        if _comparable(found) == wanted:
+            found = _comparable(from_yaml(file))
+        except SettingsError:
+            continue  # of another version, or damaged
+        if found == wanted:
             return file.parent
+        move(found, wanted, _PLACES)
+        if found == wanted:
+            elsewhere = elsewhere or file.parent
+    if elsewhere is not None:
+        print(
+            f"a new run begins: {elsewhere} has these settings, but its data lie elsewhere; resume={elsewhere} with "
+            "data.root= goes on with it"
+        )
     return None
 
 
 def _comparable(settings: Settings) -> Settings:
-    return dataclasses.replace(settings, resume=None, runs="", results=None)
+    """Without what makes no other result; where the data lie stays, for there they may be others of the same names."""
+    same = dataclasses.replace(settings, data=dataclasses.replace(settings.data), resume=None, runs="", results=None)
+    move(same, Settings(), [key for key in MOVABLE if key not in _PLACES])
+    return same

@@ -24,7 +24,7 @@ from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
 from enhance.results import SCORES_FILE, append_row, median_speed, read_metrics, read_rows
-from enhance.settings import Settings
+from enhance.settings import Settings, move
 from enhance.training.resume import has_checkpoint
 from enhance.training.schedule import peak_lr
 from enhance.training.tracking import git_state
@@ -115,6 +115,7 @@ def _train(settings: Settings, folder: Path) -> tuple[PairSource, PairSource]:
     """Train to the end; the training and validation pairs."""
     if has_checkpoint(folder):
         kept = checkpoint.load_last(folder)
+        move(kept.settings, settings)
         try:
             trainer = Trainer(kept.settings, (folder, kept))
         except RunComplete:

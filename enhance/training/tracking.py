@@ -1,10 +1,11 @@
 """What a run leaves behind while it goes on: its folder, metrics.jsonl and TensorBoard events."""
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from enhance import config
 from enhance.errors import SettingsError
+from enhance.files import replacing
 from enhance.settings import Settings
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "numpy", "pillow", "kornia", "scikit-image", "tensorboard")
@@ -36,8 +38,12 @@ def create_run_folder(settings: Settings, folder: Path | None = None) -> Path:
             folder = _new_folder(Path(settings.runs), stem)
         else:
             folder.mkdir(parents=True)
-        (folder / "checkpoints").mkdir()
-        (folder / "config.yaml").write_text(config.to_yaml(settings))
+        try:
+            (folder / "checkpoints").mkdir()
+            (folder / "config.yaml").write_text(config.to_yaml(settings))
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     except OSError as error:
         raise SettingsError(f"runs={settings.runs}: cannot write a run folder there ({error.strerror})") from error
     return folder
@@ -60,13 +66,18 @@ def lock_run(folder: Path) -> FileLock:
     """Taken by the process that trains in the folder; the system frees it when that process ends, however it ends.
 
     Raises:
-        SettingsError: another process holds it.
+        SettingsError: another process holds it, or the folder cannot be written.
     """
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / ".lock", is_singleton=True)  # may be taken again by the process that holds it
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise SettingsError(f"{folder}: another process is training in it; wait for it, or stop it") from error
+    except OSError as error:
+        raise SettingsError(
+            f"{folder}: cannot be written ({error.strerror}); make it writable, or "
+            "copy it to a place that is, then resume"
+        ) from error
     return lock
 
 
@@ -116,23 +127,32 @@ class Tracker:
         file = self.folder / "metrics.jsonl"
         if file.exists():
             lines = [line for line in file.read_text().splitlines() if _step_of(line) <= step]
-            kept = file.with_suffix(".tmp")
-            kept.write_text("".join(f"{line}\n" for line in lines))
-            os.replace(kept, file)
+            with replacing(file) as kept:
+                kept.write_text("".join(f"{line}\n" for line in lines))
 
     def write_provenance(self, values: dict[str, Any]) -> None:
         """Add a start or a resumption to provenance.json, a list of them."""
         file = self.folder / "provenance.json"
-        starts = json.loads(file.read_text()) if file.exists() else []
-        file.write_text(json.dumps([*starts, values], indent=2) + "\n")
+        with replacing(file) as temporary:
+            temporary.write_text(json.dumps([*_starts(file), values], indent=2) + "\n")
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write numbers, named `group/name`, to both places."""
         json.dump({"step": step, "time": round(time.time(), 3)} | values, self._metrics)
         self._metrics.write("\n")
         self._metrics.flush()
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+        try:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+        except OSError:
+            self._begin_another(step)
+            raise
+
+    def _begin_another(self, step: int) -> None:
+        """A writer of TensorBoard that failed once fails from then on."""
+        with suppress(OSError):
+            self._writer.close()
+        self._writer = SummaryWriter(str(self.folder), purge_step=step + 1)
 
     def strip(self, step: int, name: str, images: list[Tensor]) -> None:
         """Write images (3, H, W) of one size side by side."""
@@ -163,9 +183,18 @@ class Tracker:
                 print(f"warning: {self.folder}: the last numbers could not be written ({error.strerror})")
 
 
+def _starts(provenance: Path) -> list[Any]:
+    """What the file holds; nothing where it is missing, or damaged, which keeps no run from going on."""
+    try:
+        found = json.loads(provenance.read_text())
+    except (FileNotFoundError, ValueError):
+        return []
+    return found if isinstance(found, list) else []
+
+
 def _step_of(line: str) -> int:
     """The step of a line of metrics.jsonl; a line that a kill cut short counts as too late."""
     try:
         return json.loads(line)["step"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return sys.maxsize

@@ -2,7 +2,9 @@
 
 import math
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from enhance import ranks
 from enhance.checkpoint import BEST, LAST, Checkpoint
@@ -13,7 +15,7 @@ from enhance.errors import DataError, RunComplete, UserError
 from enhance.norm.recalibrate import running_statistics
 from enhance.settings import Settings
 from enhance.training.announce import announce
-from enhance.training.checks import check_batch, check_model
+from enhance.training.checks import check_batch, check_images, check_model
 from enhance.training.freezing import recalibrate_and_freeze
 from enhance.training.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.training.learner import Batches, Learner
@@ -67,17 +69,19 @@ class Trainer:
             UserError: the loss is no longer finite, the device's memory is too small, or the disk is full.
         """
         learner, record = self.learner, self.record
-        announce(self)
-        progress = Progress(learner.step, learner.steps, bar=ranks.is_first() and sys.stderr.isatty())
+        bar = ranks.is_first() and sys.stderr.isatty()
         with stop_on_signal() as stopped, worker_end_told():
             try:
-                self._loop(progress, stopped)
-            except UserError:
+                announce(self)
+                with closing(Progress(learner.step, learner.steps, bar)) as progress:
+                    self._loop(progress, stopped)
+            except UserError as error:
                 if record.saved < 0 and learner.step == 0:
                     record.remove()
+                elif isinstance(error, DataError) and self.settings.accumulate == 1 and record.saved != learner.step:
+                    self._save(LAST, validation={})  # the image is read before its step changes anything
                 raise
             finally:
-                progress.close()
                 record.close()
         if record.saved != learner.step:
             raise UserError(f"{record.folder}: step {learner.step} could not be saved; make room, then resume")
@@ -86,7 +90,8 @@ class Trainer:
                 f"stopped at step {learner.step} of {learner.steps}; go on with: python train.py resume={record.folder}"
             )
             raise SystemExit(stopped.exit_code)
-        print(f"best validation PSNR {self.best:.2f} dB; run folder {record.folder}")
+        best = f"best validation PSNR {self.best:.2f} dB" if self.best > -math.inf else f"{BEST} could not be written"
+        print(f"{best}; run folder {record.folder}")
 
     def _loop(self, progress: Progress, stopped: Interruption) -> None:
         settings, learner = self.settings, self.learner
@@ -141,6 +146,8 @@ class Trainer:
             progress.say(f"step {step} skipped: its gradient is not finite. Its images: {', '.join(names)}")
         if learner.skipped.in_a_row >= self.settings.optimizer.max_skipped:
             raise self._diverged(f"the gradient of the last {learner.skipped.in_a_row} steps is not finite")
+        if learner.overflows:
+            raise self._diverged("the gradient in fp16 is not finite, however small its scale,")
         memory = {"system/peak_memory_gib": peak_memory_gib(self.device)}
         self.record.scalars(learner.step, values | memory | {"train/lr": lr, "train/skipped": learner.skipped.total})
         speed, wait = values["system/images_per_second"], values["system/data_wait"]
@@ -152,14 +159,16 @@ class Trainer:
             found = validate(self.settings, model, self.train, self.validation, self.device, stopped)
         except Interrupted:
             return
+        except UserError:  # an image that went away, too little memory
+            self._save(LAST, validation={})
+            raise
         self.owed = False
         if math.isnan(found.mean["psnr"]):
             raise self._diverged("the validation PSNR is not a number")
-        is_best = found.mean["psnr"] > self.best
-        self.best = max(self.best, found.mean["psnr"])
-        progress.validated(found.line(step), found.mean["psnr"], self.best)
-        if is_best:
-            self._save(BEST, found.mean)
+        psnr = found.mean["psnr"]
+        progress.validated(found.line(step), psnr, max(self.best, psnr))
+        if psnr > self.best and self._save(BEST, found.mean):
+            self.best = psnr
         values = {f"validation/{name}": value for name, value in found.mean.items()}
         if found.recalibrate_seconds is not None:
             values["validation/recalibrate_seconds"] = found.recalibrate_seconds
@@ -169,7 +178,7 @@ class Trainer:
             self.record.result(step, found, self.best, model, self.validation)
         self._save(LAST, found.mean)  # the end of the validation: a run that is killed before it validates again
 
-    def _save(self, name: Path, validation: dict[str, float]) -> None:
+    def _save(self, name: Path, validation: dict[str, float]) -> bool:
         learner = self.learner
         resuming = learner.state_dict() | {"best": self.best, "images": self._images()} if name == LAST else None
         checkpoint = Checkpoint(
@@ -181,10 +190,10 @@ class Trainer:
             trainer=resuming,
             frozen=learner.frozen,
         )
-        self.record.save(checkpoint, name)
+        return self.record.save(checkpoint, name)
 
-    def _images(self) -> dict[str, list[str]]:
-        return {"training": self.train.names, "validation": self.validation.names}
+    def _images(self) -> dict[str, list[Any]]:
+        return {"training": self.train.names, "validation": self.validation.names, "sizes": self.train.sizes}
 
     def _diverged(self, what: str) -> UserError:
         folder = self.record.folder / "checkpoints"
@@ -196,12 +205,7 @@ class Trainer:
     def _restore(self, folder: Path, checkpoint: Checkpoint) -> None:
         assert checkpoint.trainer is not None
         state, learner = checkpoint.trainer, self.learner
-        if state["images"] != self._images():
-            raise DataError(
-                f"resume={folder}: the images are not those of the run (it had {len(state['images']['training'])} "
-                f"for training and {len(state['images']['validation'])} for validation, here are {len(self.train)} and "
-                f"{len(self.validation)}); bring them back, give data.root=, or start a new run"
-            )
+        check_images(folder, state["images"], self._images())
         learner.load_state_dict(state)
         learner.average.load(checkpoint.model, checkpoint.step)
         learner.step = checkpoint.step

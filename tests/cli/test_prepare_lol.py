@@ -3,7 +3,7 @@
 import io
 import stat
 from pathlib import Path
-from zipfile import ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
 import pytest
@@ -77,6 +77,25 @@ def test_what_it_refuses_leaves_nothing_behind(prepare, tmp_path: Path, extra, m
     assert message in ended.err
     assert [path.name for path in folder.iterdir()] == ["bad.zip"]
     assert [path.name for path in tmp_path.iterdir()] == ["inside"]
+
+
+def test_a_bomb_and_a_damaged_stream_are_refused(prepare, tmp_path: Path) -> None:
+    bomb = write_archive(tmp_path / "bomb.zip", training=484)
+    with ZipFile(bomb, "a", ZIP_DEFLATED) as file:
+        file.writestr("our485/low/x.png", bytes(17 * 2**20))
+    ended = prepare(bomb, tmp_path / "lol")
+    assert (ended.code, "our485/low/x.png is too large" in ended.err) == (2, True), ended.err
+    damaged = write_archive(tmp_path / "damaged.zip", training=484)
+    with ZipFile(damaged, "a", ZIP_DEFLATED) as file:
+        for side in ("low", "high"):
+            file.writestr(f"our485/{side}/x.png", bytes(range(256)) * 100)
+        place = file.infolist()[-1].header_offset + 60  # in the deflated bytes
+    content = bytearray(damaged.read_bytes())
+    content[place : place + 20] = b"\xff" * 20
+    damaged.write_bytes(content)
+    ended = prepare(damaged, tmp_path / "lol")
+    assert (ended.code, "damaged.zip: cannot be unpacked" in ended.err) == (2, True), ended.err
+    assert not (tmp_path / "lol").exists()
 
 
 def test_damaged_images_and_archives(prepare, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`python train.py` as a user runs it: two steps of every norm, what a run leaves, resuming, and mistakes."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from enhance import checkpoint, config
 from enhance.norm.registry import NORMS
+from enhance.training import learner
 from enhance.training.tracking import create_run_folder
 from tests.cli.conftest import ROOT, Ended
 
@@ -512,4 +515,33 @@ def test_a_full_disk_can_be_gone_on_with(
     ended = train("schedule.steps=4", "validation.every=2", "on_full_disk=go_on")
     assert ended.code == 0, ended.err
     assert "warning: " in ended.out
-    assert checkpoint.load(only_run(tmp_path) / "checkpoints" / "last.pt").step == 4
+    assert "best.pt could not be written" in ended.out
+    kept = checkpoint.load(only_run(tmp_path) / "checkpoints" / "last.pt")
+    assert kept.step == 4
+    assert kept.trainer is not None
+    assert kept.trainer["best"] == -math.inf  # of what best.pt holds, so that a run that goes on writes one
+
+
+@pytest.mark.parametrize(
+    ("precision", "told"),
+    [("fp32", "the gradient of the last 20 steps is not finite at step"), ("fp16", "however small its scale, at step")],
+)
+def test_gradients_that_are_never_finite_end_the_run(
+    train: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, precision: str, told: str
+) -> None:
+    """Of finite losses: in fp16 the scaler lowers its scale first, which here does not help."""
+    true_loss = learner.training_loss
+
+    def spoiled(*words: Any) -> Any:
+        loss = true_loss(*words)
+
+        def of_batch(low: torch.Tensor, normal: torch.Tensor) -> Any:
+            found, parts = loss(low, normal)
+            return found + (found - found.detach()).sqrt(), parts  # the slope of a root at 0
+
+        return of_batch
+
+    monkeypatch.setattr(learner, "training_loss", spoiled)
+    ended = train(f"precision={precision}", "schedule.steps=60", "validation.every=60")
+    assert ended.code == 2, ended.out
+    assert told in ended.err

@@ -87,6 +87,13 @@ def test_nothing_else_is_served(address: str, place: str) -> None:
     assert refused.value.code in (403, 404)
 
 
+@pytest.mark.parametrize("route", ["gradio_api/file=", "file=", "gradio_api/proxy=", "gradio_api/file=%20"])
+def test_it_fetches_nothing_for_others(address: str, route: str) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"{address}{route}https%3A//example.com/")
+    assert (refused.value.code, refused.value.read()) == (404, b"not here")
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_in_a_browser(address: str, page: Page, photo: Path, tmp_path: Path) -> None:

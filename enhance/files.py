@@ -1,0 +1,50 @@
+"""Files that are replaced whole."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
+    """A file to write within, which then takes the place of `path`: at every moment, and after a loss of power, `path`
+    is either the old file or the new one, whole. Where the block raises, the new one goes away.
+
+    Args:
+        previous: gets what `path` held before, in the same way.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; what stood there is intact.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        _sync(temporary, os.O_RDWR)
+        if previous is not None and path.exists():
+            _keep(path, previous)
+        os.replace(temporary, path)
+        if os.name != "nt":  # which opens no folder
+            _sync(path.parent, os.O_RDONLY)  # the new name of a file is on the disk only when its folder is
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _keep(path: Path, previous: Path) -> None:
+    second = previous.with_name(f".{previous.name}.tmp")
+    second.unlink(missing_ok=True)  # of a process that was killed here
+    try:
+        os.link(path, second)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, second)
+    os.replace(second, previous)
+
+
+def _sync(path: Path, mode: int) -> None:
+    handle = os.open(path, mode)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
