@@ -14,7 +14,8 @@ import numpy as np
 import PIL
 from filelock import FileLock, Timeout
 
-from enhance.data.images import read_image, replacing
+from enhance.data.images import read_image
+from enhance.files import replacing
 
 _TAIL = struct.Struct("<8sII63s")  # mark, height, width, perceptual hash
 _MARK = b"decoded1"  # another number where pixels are read in another way
@@ -76,8 +77,6 @@ class DecodedFolder:
             with replacing(kept) as temporary, temporary.open("wb") as file:
                 file.write(np.ascontiguousarray(pixels).data)
                 file.write(_TAIL.pack(_MARK, height, width, code.tobytes()))
-                file.flush()
-                os.fsync(file.fileno())
         except OSError as error:
             self.error = error
             return None
