@@ -92,7 +92,8 @@ class Learner:
         set_progress(self.model, self.step / self.steps)
         for number in range(settings.accumulate):
             with meter.waiting():
-                low, normal = (self._to_device(images) for images in next(batches))
+                images = next(batches)
+            low, normal = map(self._to_device, images)
             batch = self.step * settings.accumulate + number
             low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
             with memory_told(self.device, lambda: less_memory(self.memory)), self._gradients_apart(number):
