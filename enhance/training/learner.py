@@ -94,6 +94,7 @@ class Learner:
             with meter.waiting():
                 images = next(batches)
             low, normal = map(self._to_device, images)
+            del images  # which would be held through the step
             batch = self.step * settings.accumulate + number
             low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
             with memory_told(self.device, lambda: less_memory(self.memory)), self._gradients_apart(number):
