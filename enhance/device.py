@@ -72,6 +72,12 @@ def peak_memory_gib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was told to; the CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def set_up_torch(threads: int | None, deterministic: bool) -> None:
     """Set what holds for the whole process of a training run.
 

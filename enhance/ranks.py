@@ -32,11 +32,6 @@ def is_first() -> bool:
     return own() == 0
 
 
-def local_rank() -> int | None:
-    """Number of this rank on its machine, which is that of its CUDA device; None without torchrun."""
-    return int(os.environ["LOCAL_RANK"]) if started_by_torchrun() else None
-
-
 def started_by_torchrun() -> bool:
     """Whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
@@ -53,7 +48,7 @@ def joined() -> Iterator[None]:
         yield
         return
     if torch.cuda.is_available():
-        if (number := local_rank() or 0) >= torch.cuda.device_count():
+        if (number := int(os.environ["LOCAL_RANK"])) >= torch.cuda.device_count():
             raise SettingsError(
                 f"--nproc-per-node: process {number} of this machine has no device of its own; torch sees "
                 f"{torch.cuda.device_count()} CUDA devices here: start as many processes"

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from enhance.device import synchronize
+
 Call = tuple[Any, tuple[Any, ...]]  # an operation and its arguments, `_Shape`s for tensors
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
@@ -59,12 +61,6 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
     task()
     synchronize(device)
     return clock() - start
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was told to; the CPU always has."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 @dataclass(frozen=True)

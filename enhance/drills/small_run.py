@@ -20,19 +20,16 @@ from enhance.checkpoint import BEST, LAST, Checkpoint
 HOME = Path(__file__).parents[2]
 TRAIN = HOME / "train.py"
 STEPS = 60
-_WORDS = (
+SMALL = (
     "data=lol_v1",
     "data.crop=16",
     "data.validation_share=0.25",
     "model.width=4",
     "model.depth=1",
     "batch_size=2",
-    f"schedule.steps={STEPS}",
-    "validation.every=5",
     "validation.recalibrate_images=2",
-    "threads=1",
-    "device=cpu",
 )
+_WORDS = (*SMALL, f"schedule.steps={STEPS}", "validation.every=5", "threads=1", "device=cpu")
 
 
 @dataclass

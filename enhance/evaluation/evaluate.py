@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from enhance import ranks
 from enhance.data.pairs import WholePairs
-from enhance.device import memory_told
+from enhance.device import memory_told, synchronize
 from enhance.errors import DataError
 from enhance.evaluation.metrics import match_mean, psnr, ssim
 
@@ -62,16 +62,11 @@ def mean_score(scores: list[ImageScore]) -> dict[str, float]:
 
 
 def _timed(model: nn.Module, low: Tensor) -> tuple[Tensor, float]:
-    _wait_for(low.device)
+    synchronize(low.device)
     start = time.perf_counter()
     output = model(low)
-    _wait_for(low.device)
+    synchronize(low.device)
     return output, time.perf_counter() - start
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _score_image(name: str, low: Tensor, output: Tensor, normal: Tensor, seconds: float) -> ImageScore:

@@ -15,10 +15,16 @@ def write_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(
-            f"{error.filename or folder}: cannot be written ({error.strerror}); make room, or make {folder} writable, "
-            "then resume"
-        ) from error
+        raise UserError(_told(error, folder)) from error
+
+
+def _told(error: OSError | CheckpointError, folder: Path) -> str:
+    if isinstance(error, CheckpointError):
+        return str(error)
+    return (
+        f"{error.filename or folder}: cannot be written ({error.strerror}); make room, or make {folder} writable, "
+        "then resume"
+    )
 
 
 class DiskGuard:
@@ -41,11 +47,8 @@ class DiskGuard:
     ) -> bool:
         if not isinstance(error, OSError | CheckpointError):
             return False
-        try:
-            with write_told(self._folder):
-                raise error
-        except UserError as told:
-            if not self._goes_on:
-                raise
-            tell(f"warning: {told}")
-            return True
+        told = _told(error, self._folder)
+        if not self._goes_on:
+            raise UserError(told) from error
+        tell(f"warning: {told}")
+        return True

@@ -14,9 +14,9 @@ from torch.autograd import DeviceType
 from torch.autograd.profiler_util import EventList, FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from enhance.device import synchronize
 from enhance.models.resample import DoubleBilinear, HalveByMax
 from enhance.norm.registry import NORMS
-from enhance.rate import synchronize
 from enhance.settings import Settings
 from enhance.training.learner import Learner
 from enhance.training.meter import Meter

@@ -14,23 +14,13 @@ from PIL import Image
 
 from enhance import checkpoint
 from enhance.checkpoint import LAST
+from enhance.drills.small_run import SMALL
 from tests.cli.conftest import ROOT, Ended
-
-WORDS = (
-    "data=lol_v1",
-    "data.crop=16",
-    "data.validation_share=0.25",
-    "model.width=4",
-    "model.depth=1",
-    "batch_size=2",
-    "validation.recalibrate_images=2",
-    "schedule.steps=4",
-)
 
 
 @pytest.fixture
 def command(tmp_path: Path, pairs_root: Path) -> list[str]:
-    return [*WORDS, f"data.root={pairs_root}", f"runs={tmp_path / 'runs'}"]
+    return [*SMALL, "schedule.steps=4", f"data.root={pairs_root}", f"runs={tmp_path / 'runs'}"]
 
 
 @pytest.fixture
