@@ -67,8 +67,10 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         if not _tells_of_another_end(error):
             raise
+        words = str(error).splitlines()[0]
         raise UserError(
-            "another process of this run ended, and this one with it: the other may say why; resume=RUN goes on"
+            f"another process of this run ended, and this one with it: the other may say why. Heard: {words!r}; "
+            "resume=RUN goes on"
         ) from error
     finally:
         if _joined():

@@ -66,9 +66,9 @@ def main() -> None:
         print_plan(settings, args.budget)
         return
     device = choose_device(settings.device)
-    planned = plan_memory(settings, device, choose_dtype(settings.precision, device)).peak
-    measured = measured_peak(settings)
-    print(f"planned {planned / 2**20:.1f} MiB, measured {measured / 2**20:.1f} MiB, ratio {planned / measured:.3f}")
+    plan = plan_memory(settings, device, choose_dtype(settings.precision, device))
+    measured = measured_peak(plan)
+    print(f"planned {plan.peak / 2**20:.1f} MiB, measured {measured / 2**20:.1f} MiB, ratio {plan.peak / measured:.3f}")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ def leave_signals_alone(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def shared(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...] | UserError:
-    """In a worker: the tensors in shared memory, through which they are handed over. torch would put them there in a
-    thread whose error nobody hears, and the training process would wait for them forever."""
+def shared(batch: Tensor) -> Tensor | UserError:
+    """In a worker: the batch in shared memory, through which it is handed over. torch would put it there in a thread
+    whose error nobody hears, and the training process would wait for it forever."""
     try:
-        return tuple(tensor.share_memory_() for tensor in tensors)
+        return batch.share_memory_()
     except (RuntimeError, OSError) as error:
         return _told(error) or UserError(f"a worker cannot hand over its batch: {error}")
 

@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from enhance import ranks
 from enhance.data.images import shortened
 from enhance.data.pairs import PairSource
 from enhance.errors import DataError, SettingsError
-from enhance.models.unet import build_unet
 from enhance.norm.batch import BatchNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.sync import SyncBatchNorm
@@ -44,18 +42,6 @@ def check_batch(settings: Settings, train: PairSource) -> None:
             f"data.crop={crop} is larger than {len(small)} of {len(train)} training images: {shortened(small)}; "
             "lower data.crop or remove them"
         )
-
-
-def check_model(settings: Settings) -> None:
-    """Every layer accepts a training batch; on the meta device, where nothing is computed.
-
-    Raises:
-        UserError: from the layer, for example a batch norm that would see one value per channel.
-    """
-    with torch.device("meta"):
-        model = build_unet(settings.model, settings.norm)
-        side = settings.data.crop
-        model(torch.empty(max(1, settings.batch_size // ranks.count()), 3, side, side))
 
 
 def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:

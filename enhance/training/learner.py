@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from enhance import ranks
-from enhance.device import available_memory, memory_told
+from enhance.device import memory_told
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
 from enhance.norm.renorm import set_progress
@@ -20,14 +20,14 @@ from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
 from enhance.training.freezing import freeze_step
 from enhance.training.loss import Loss, compiled, training_loss
-from enhance.training.memory_fit import check_memory, less_memory
+from enhance.training.memory import MemoryPlan
+from enhance.training.memory_fit import less_memory
 from enhance.training.meter import Meter
 from enhance.training.objective import Objective
-from enhance.training.precision import choose_dtype
 from enhance.training.schedule import build_optimizer, learning_rate
 from enhance.training.skipped import Skipped
 
-Batches = Iterator[tuple[Tensor, Tensor]]
+Batches = Iterator[Tensor]  # low and normal, uint8 (2, N, 3, H, W), on the CPU
 
 
 class Learner:
@@ -36,18 +36,15 @@ class Learner:
     Args:
         settings: validated settings of the run.
         steps: optimizer steps of the whole run.
-        device: that the model lives and learns on.
-
-    Raises:
-        UserError: a step does not fit into the device's memory.
+        memory: the plan of a step, on the device that the model lives and learns on.
     """
 
-    def __init__(self, settings: Settings, steps: int, device: torch.device) -> None:
+    def __init__(self, settings: Settings, steps: int, memory: MemoryPlan) -> None:
         self.settings = settings
         self.steps = steps
-        self.device = device
-        self.dtype = choose_dtype(settings.precision, device)
-        self.memory = check_memory(settings, device, self.dtype, available_memory(device))
+        self.memory = memory
+        self.device = device = memory.device
+        self.dtype = memory.dtype
         torch.manual_seed(settings.seed)
         self._memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
         model = build_unet(settings.model, settings.norm, settings.checkpoint_activations)
@@ -93,7 +90,7 @@ class Learner:
         for number in range(settings.accumulate):
             with meter.waiting():
                 images = next(batches)
-            low, normal = map(self._to_device, images)
+            low, normal = self._to_device(images)
             del images  # which would be held through the step
             batch = self.step * settings.accumulate + number
             low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
@@ -122,10 +119,10 @@ class Learner:
             return contextlib.nullcontext()
         return self._shared.no_sync()
 
-    def _to_device(self, images: Tensor) -> Tensor:
-        """uint8 (N, 3, H, W) on the CPU -> float32 in [0, 1] on the device."""
+    def _to_device(self, images: Tensor) -> list[Tensor]:
+        """uint8 (2, N, 3, H, W) on the CPU -> low and normal, float32 in [0, 1], on the device."""
         images = images.to(self.device, non_blocking=True)  # as it lies: another format would not be page-locked
-        return images.to(torch.float32, memory_format=self._memory_format).div_(255)
+        return [side.to(torch.float32, memory_format=self._memory_format).div_(255) for side in images]
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps for going on, besides the moving average."""

@@ -11,6 +11,7 @@ from enhance.models.unet import SMALLEST_SIDE
 from enhance.norm.batch_act import ACTIVATIONS
 from enhance.settings import Settings
 from enhance.training.memory import MemoryPlan, plan_memory, told
+from enhance.training.precision import choose_dtype
 
 
 def largest_batch(plan: MemoryPlan, budget: int) -> int:
@@ -73,16 +74,17 @@ def savings(plan: MemoryPlan) -> dict[str, MemoryPlan]:
     return found
 
 
-def check_memory(settings: Settings, device: torch.device, dtype: torch.dtype, free: int | None) -> MemoryPlan:
-    """The plan of a training step.
+def check_memory(settings: Settings, device: torch.device, free: int | None) -> MemoryPlan:
+    """The plan of a training step, in the precision that the settings choose.
 
     Args:
         free: bytes that it may take, None where nobody knows.
 
     Raises:
-        UserError: its tensors alone do not fit; says what would.
+        UserError: its tensors alone do not fit; says what would. A layer does not accept the batch, for example a batch
+            norm that would see one value per channel.
     """
-    plan = plan_memory(settings, device, dtype)
+    plan = plan_memory(settings, device, choose_dtype(settings.precision, device))
     if free is not None and plan.tensors > free:
         raise UserError(
             f"{device}: a training step with {_sizes(plan)} holds {told(plan.peak)} at its peak, as planned, and "

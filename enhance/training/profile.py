@@ -45,10 +45,10 @@ class BareSteps:
         self._batches = trainer.batches()
         self._meter = Meter()
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Tensor]:
         return self
 
-    def __next__(self) -> tuple[Tensor, Tensor]:
+    def __next__(self) -> Tensor:
         with record_function("data wait"):
             return next(self._batches)
 

@@ -10,15 +10,16 @@ from enhance import ranks
 from enhance.checkpoint import BEST, LAST, Checkpoint
 from enhance.data.loader import crop_names, open_training, training_batches
 from enhance.data.workers import worker_end_told
-from enhance.device import choose_device, peak_memory_gib, set_up_torch
+from enhance.device import available_memory, choose_device, peak_memory_gib, set_up_torch
 from enhance.errors import DataError, RunComplete, UserError
 from enhance.norm.recalibrate import running_statistics
 from enhance.settings import Settings
 from enhance.training.announce import announce
-from enhance.training.checks import check_batch, check_images, check_model
+from enhance.training.checks import check_batch, check_images
 from enhance.training.freezing import recalibrate_and_freeze
 from enhance.training.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.training.learner import Batches, Learner
+from enhance.training.memory_fit import check_memory
 from enhance.training.meter import Meter
 from enhance.training.progress import Progress
 from enhance.training.record import Record
@@ -49,11 +50,11 @@ class Trainer:
         self.settings = settings
         self.device = choose_device(settings.device)
         set_up_torch(settings.threads, settings.deterministic)
-        check_model(settings)
+        memory = check_memory(settings, self.device, available_memory(self.device))
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
         steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
-        self.learner = Learner(settings, steps, self.device)
+        self.learner = Learner(settings, steps, memory)
         self.best = -math.inf
         self.owed = False  # a validation of the last step, which a signal may have cut short
         if resume is None:

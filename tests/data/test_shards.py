@@ -61,14 +61,13 @@ def shards(write_shard: WriteShard, tmp_path: Path) -> DataSettings:
     return DataSettings(name="shards", root=str(tmp_path / "shards"))
 
 
-def stream(data: DataSettings, first: int, last: int, workers: int = 0) -> list[tuple[Tensor, Tensor]]:
+def stream(data: DataSettings, first: int, last: int, workers: int = 0) -> list[Tensor]:
     source, _ = open_training(data)
     return list(training_batches(source, 32, 3, first, last, 0, workers))
 
 
-def equal(some: list[tuple[Tensor, Tensor]], others: list[tuple[Tensor, Tensor]]) -> bool:
-    sides = zip([each for batch in some for each in batch], [each for batch in others for each in batch], strict=True)
-    return all(torch.equal(one, other) for one, other in sides)
+def equal(some: list[Tensor], others: list[Tensor]) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
 
 def test_the_stream_is_that_of_folders_and_restarts_anywhere(shards: DataSettings, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from enhance import ranks
 from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
 from enhance.training.learner import Learner
+from enhance.training.memory import plan_memory
 from enhance.training.meter import Meter
 from tests.norm.ranks import on_two_ranks
 
@@ -27,18 +28,18 @@ CASES = {
 def make_learner(settings: Settings) -> Learner:
     settings.model.width, settings.model.depth = 8, 1
     settings.precision = "fp32"
-    learner = Learner(settings, 10, torch.device("cpu"))
+    learner = Learner(settings, 10, plan_memory(settings, torch.device("cpu"), torch.float32))
     torch.nn.init.normal_(learner.model.output.weight, std=0.05)  # zero before training: nothing before it would learn
     return learner
 
 
-def batches(settings: Settings) -> list[tuple[Tensor, Tensor]]:
+def batches(settings: Settings) -> list[Tensor]:
     """This rank's part of each batch."""
     draw = torch.Generator().manual_seed(0)
     size, share = settings.batch_size, settings.batch_size // ranks.count()
     own = slice(ranks.own() * share, (ranks.own() + 1) * share)
     images = torch.randint(0, 256, (settings.accumulate, 2, size, 3, 32, 32), generator=draw, dtype=torch.uint8)
-    return [(low[own] // 5, normal[own]) for low, normal in images]
+    return [torch.stack((low[own] // 5, normal[own])) for low, normal in images]
 
 
 def learn(settings: Settings) -> list[Tensor]:

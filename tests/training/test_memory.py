@@ -52,7 +52,7 @@ def plan_of(*words: str) -> MemoryPlan:
 def test_a_real_step_allocates_what_was_planned(words: tuple[str, ...]) -> None:
     settings = settings_of(*(("precision=fp32",) if "precision=bf16" not in words else ()), *words)
     plan = plan_memory(settings, CPU, DTYPES[settings.precision])
-    assert plan.peak == pytest.approx(measured_peak(settings), rel=0.1)
+    assert plan.peak == pytest.approx(measured_peak(plan), rel=0.1)
 
 
 @pytest.mark.gpu
@@ -61,7 +61,7 @@ def test_a_real_step_allocates_what_was_planned(words: tuple[str, ...]) -> None:
 def test_a_real_step_on_cuda_allocates_what_was_planned_but_for_the_workspace(precision: str) -> None:
     settings = settings_of("device=cuda", f"precision={precision}", "model=unet_small", "batch_size=4", "data.crop=256")
     plan = plan_memory(settings, torch.device("cuda"), DTYPES[precision])
-    assert 0.9 * plan.tensors < measured_peak(settings) < 1.1 * plan.peak
+    assert 0.9 * plan.tensors < measured_peak(plan) < 1.1 * plan.peak
 
 
 def test_the_largest_batch_and_crop_fit_and_the_next_do_not() -> None:
@@ -92,9 +92,9 @@ def test_savings_save() -> None:
 def test_a_step_that_does_not_fit_is_refused_with_settings_that_do() -> None:
     settings = settings_of("norm=bn", "precision=fp32", "batch_size=4", "model.depth=1")
     plan = plan_memory(settings, CPU, torch.float32)
-    assert check_memory(settings, CPU, torch.float32, free=plan.tensors) == plan
+    assert check_memory(settings, CPU, free=plan.tensors) == plan
     with pytest.raises(UserError, match=r"batch_size=4 and data.crop=64 holds \d+ MiB .* \d+ MiB are free") as refused:
-        check_memory(settings, CPU, torch.float32, free=plan.tensors - 1)
+        check_memory(settings, CPU, free=plan.tensors - 1)
     for cure in ("batch_size=3", "data.crop=48", "norm=bn_act", "checkpoint_activations=true", "precision=bf16"):
         assert cure in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
