@@ -65,7 +65,8 @@ def run_job(settings: Settings, overrides: list[str]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
-            if name in {row["run"] for row in read_rows(results)}:
+            if (done := next((row for row in read_rows(results) if row["run"] == name), None)) is not None:
+                _check_same(settings, done, results)
                 print(f"done before: {name}")
                 return
             print(f"run {name}", flush=True)
@@ -83,6 +84,31 @@ def run_job(settings: Settings, overrides: list[str]) -> None:
                 print(f"failed: {_last_line(failure)}", flush=True)
     except Timeout:
         print(f"another process is at it: {name}")
+
+
+def _described(settings: Settings) -> dict[str, str]:
+    """What a row says of a run that is known before it. Names of runs leave out what only `experiment` sets."""
+    return {
+        "norm": settings.norm.name,
+        "batch_size": str(settings.batch_size),
+        "seed": str(settings.seed),
+        "model": settings.model.name,
+        "context": str(settings.model.context),
+        "data": settings.data.name,
+        "crop": str(settings.data.crop),
+        "lr": f"{peak_lr(settings.optimizer, settings.images_per_step):.4g}",
+    }
+
+
+def _check_same(settings: Settings, row: dict[str, str], results: Path) -> None:
+    here = _described(settings)
+    there = {key: row.get(key) or here[key] for key in here}
+    if differ := [key for key in here if there[key] != here[key]]:
+        told = [", ".join(f"{key}={values[key]}" for key in differ) for values in (there, here)]
+        raise SettingsError(
+            f"results={results}: its run {row['run']} is another one, {told[0]} and not {told[1]}; give this sweep a "
+            "file of its own, results=FILE"
+        )
 
 
 def _last_line(failure: Path) -> str:
@@ -149,14 +175,7 @@ def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSo
     )
     git = git_state() or {}
     return {
-        "norm": settings.norm.name,
-        "batch_size": settings.batch_size,
-        "seed": settings.seed,
-        "model": settings.model.name,
-        "context": settings.model.context,
-        "data": settings.data.name,
-        "crop": settings.data.crop,
-        "lr": f"{peak_lr(settings.optimizer, settings.images_per_step):.4g}",
+        **_described(settings),
         "steps": kept.step,
         "images_seen": kept.step * settings.images_per_step,
         "scored_on": "validation" if report is None else "report",

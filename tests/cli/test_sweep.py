@@ -184,6 +184,15 @@ def test_finished_runs_are_skipped_and_stopped_ones_go_on(sweep: Callable[..., E
     assert [row["psnr"] for row in rows(tmp_path)] == [row["psnr"] for row in first]
 
 
+def test_rows_of_another_sweep_are_not_taken_for_its_own(sweep: Callable[..., Ended], tmp_path: Path) -> None:
+    assert sweep("experiment=small_batch", "norm=bn", "seed=0").code == 0
+    file = tmp_path / "runs.csv"
+    file.write_text(file.read_text().replace(",lol_v1,", ",photos,"))
+    ended = sweep("experiment=small_batch", "norm=bn", "seed=0")
+    assert ended.code == 2
+    assert "is another one, data=photos and not data=lol_v1; give this sweep a file of its own" in ended.err
+
+
 def test_a_failed_run_is_listed_and_the_others_go_on(sweep: Callable[..., Ended], tmp_path: Path) -> None:
     ended = sweep("data=lol_v1", "norm=gn", "norm.num_groups=3,4")
     assert ended.code == 1
