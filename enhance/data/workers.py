@@ -31,7 +31,7 @@ def shared(batch: Tensor) -> Tensor | UserError:
 def _told(error: Exception) -> UserError | None:
     """What is meant, where the system lacks something that workers need."""
     text = str(error)
-    if "Too many open files" in text:
+    if "Too many open files" in text or "ancdata" in text:  # what a pipe says where no handle is left to receive one
         return UserError(
             "too many open files, through which workers hand over batches: raise the limit (ulimit -n 4096), or lower "
             "data.workers (0 needs none); then resume"

@@ -42,10 +42,11 @@ class Outcome:
     lost: int  # runs that lost work which a checkpoint had held
     remark: str = ""
 
-    def count(self, good: bool) -> None:
-        """Take in one try: survived, or lost."""
+    def count(self, good: bool, otherwise: str = "") -> None:
+        """Take in one try: survived, or lost and `otherwise` the remark."""
         self.survived += good
         self.lost += not good
+        self.remark = self.remark if good else otherwise
 
 
 def draw_scene(seed: int) -> np.ndarray:

@@ -63,9 +63,9 @@ def shared_memory(root: Path, work: Path, tries: int, rng: random.Random) -> Out
         run = SmallRun(root, work / f"shm-{number}", "data.workers=2")
         run.stop_at(5)
         lack = functools.partial(mount_small, Path("/dev/shm"), rng.randrange(1, 10) * 4096)
-        refused = _refused(run, lack, "--shm-size", "data.workers")
+        wrong = _not_refused(run, lack, "--shm-size", "data.workers")
         run.words.append("data.workers=0")
-        outcome.count(refused and run.finish() == 0 and same(run, wanted))
+        outcome.count(not wrong and run.finish() == 0 and same(run, wanted), wrong or "did not go on as before")
     return outcome
 
 
@@ -78,19 +78,23 @@ def few_handles(root: Path, work: Path, tries: int, rng: random.Random) -> Outco
         run.stop_at(5)
         few = rng.randrange(4, 12)  # three are standard input, output and errors
         lack = functools.partial(resource.setrlimit, resource.RLIMIT_NOFILE, (few, few))
-        refused = _refused(run, lack, "oo many open files")
-        outcome.count(refused and run.finish() == 0 and same(run, wanted))
+        wrong = _not_refused(run, lack, "oo many open files")
+        outcome.count(not wrong and run.finish() == 0 and same(run, wanted), wrong or "did not go on as before")
     return outcome
 
 
-def _refused(run: SmallRun, lack: Callable[[], None], *words: str) -> bool:
-    """Whether the run ends soon with exit code 2 and a last line that holds `words`, its checkpoint not lost."""
+def _not_refused(run: SmallRun, lack: Callable[[], None], *words: str) -> str:
+    """What is wrong, where the run does not end soon with exit code 2 and an error that holds `words`, its checkpoint
+    not lost. A worker that outlives it for a moment may print after it."""
     folder = run.folder()
     assert folder is not None
-    before = checkpoint.load(folder / LAST).step
+    before, printed = checkpoint.load(folder / LAST).step, len(run.log.read_text())
     code = ended_by(run.start(lack), _MOST_SECONDS)
-    told = run.log.read_text().splitlines()[-1]
-    return code == 2 and all(word in told for word in words) and checkpoint.load(folder / LAST).step >= before
+    said = run.log.read_text()[printed:].splitlines()
+    told = any(line.startswith("error: ") and all(word in line for word in words) for line in said)
+    if code == 2 and told and checkpoint.load(folder / LAST).step >= before:
+        return ""
+    return f"exit code {code} after {' / '.join(said[-3:])}"
 
 
 def ended_by(child: int, seconds: float) -> int:

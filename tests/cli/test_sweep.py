@@ -21,7 +21,7 @@ EXPERIMENTS = {  # what of each is swept here; the length and the size are TINY
     "saturation": ("norm=gn", "model.activation=tanh,sigmoid"),
     "first_weights": ("norm=none", "model.init=kaiming,xavier,torch", "model.init_scale=0.1"),
     "few_photographs": ("norm=bn", "data.training_images=2,3"),
-    "recipe": ("norm=bn", "objective.gt_mean=true"),
+    "recipe": ("norm=bn,gn", "objective.gt_mean=true"),
 }
 ON_PHOTOGRAPHS = {"small_batch_photos", "another_camera"}  # have tests of their own
 SINGLE = {"lol_v1", "lol_v2"}  # recipes: one run each
