@@ -8,7 +8,7 @@ from enhance.checkpoint import locate
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, told_to_the_user
 from enhance.inference.enhancer import MAX_GIB, Enhancer
-from enhance.inference.photos import enhance_files, pair_with_targets
+from enhance.inference.photos import enhance_files, pair_with_targets, to_adapt_to
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -26,6 +26,12 @@ def parse_arguments() -> argparse.Namespace:
         metavar="GIB",
         help=f"for the network at work; larger photographs go through it in tiles (default: {MAX_GIB:g})",
     )
+    parser.add_argument(
+        "--adapt",
+        action="store_true",
+        help="take the batch norms' statistics again on these photographs, for a camera or a light that training never "
+        "saw (AdaBN); needs a folder of many",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     return parser.parse_args()
 
@@ -38,7 +44,8 @@ def main() -> None:
         raise SettingsError(f"--quality {arguments.quality} is out of range: it is between 1 and 100")
     pairs = pair_with_targets(arguments.photos, arguments.out, arguments.overwrite)
     path = locate(arguments.checkpoint, runs="runs")
-    enhancer = Enhancer.load(path, choose_device(arguments.device), arguments.max_memory)
+    dark = to_adapt_to([photo for photo, _ in pairs]) if arguments.adapt else None
+    enhancer = Enhancer.load(path, choose_device(arguments.device), arguments.max_memory, dark)
     start = time.perf_counter()
     failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality)
     seconds = (time.perf_counter() - start) / len(pairs)

@@ -12,10 +12,10 @@ from torch import Tensor
 from enhance.data.images import to_tensor
 from enhance.data.pairs import PairSource, WholePairs, spread
 from enhance.evaluation.evaluate import mean_score, score
-from enhance.evaluation.statistics import batches, recalibrate_on_pairs
+from enhance.evaluation.statistics import recalibrate_on_pairs
 from enhance.inference.fold import fold_batch_norms
 from enhance.models.unet import UNet
-from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate
+from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate_on_images
 
 
 class Middles:
@@ -64,7 +64,7 @@ def causes(
     if batch_norms(model):
         found["psnr_running"] = _psnr(model, report, device)
         on_crops = copy.deepcopy(model)
-        recalibrate(on_crops, (batch.to(device) for batch in batches(_crops(train, crop, count))))
+        recalibrate_on_images(on_crops, _crops(train, crop, count), device)
         found["psnr_crops"] = _psnr(on_crops, report, device)
         with own_statistics(used):
             found["psnr_own"] = _psnr(used, report, device)

@@ -1,18 +1,16 @@
 """What the batch norms' statistics are worth: the same weights scored under three choices of them."""
 
 import copy
-import math
-from collections.abc import Iterable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from enhance.checkpoint import Checkpoint
 from enhance.data.pairs import PairSource, spread
 from enhance.evaluation.evaluate import ImageScore, score
 from enhance.evaluation.report import StatisticsScore
 from enhance.models.unet import UNet
-from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate
+from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate_on_images
 
 RUNNING = "running statistics"  # as training left them
 RECALIBRATED = "recalibrated"  # over whole training images
@@ -92,43 +90,8 @@ def _kept_and_own(
 def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, device: torch.device) -> int:
     """Recalibrate the batch norms on the dark images of `count` whole training pairs, spread over all of them.
 
-    The images go in batches. One at a time, each would be standardized by its own statistics, and the deeper layers
-    would be calibrated for inputs that they never get once all images share the pooled statistics.
-
     Returns:
         Number of images seen: at most `count`.
     """
     chosen = spread(training, count)
-    images = (_within_area(chosen.whole(index)[0]) for index in range(len(chosen)))
-    return recalibrate(model, (batch.to(device) for batch in batches(images)))
-
-
-BATCH = 8  # images; 32 give the same score
-LARGEST_AREA = 2**18  # pixels of an image: a batch of them fits a small card; LOL's 600x400 pass whole
-
-
-def _within_area(image: Tensor) -> Tensor:
-    height, width = image.shape[1:]
-    shrink = min(1.0, math.sqrt(LARGEST_AREA / (height * width)))
-    return _trimmed(image, round(height * shrink), round(width * shrink))
-
-
-def _trimmed(image: Tensor, height: int, width: int) -> Tensor:
-    """The middle of (3, H, W), at most `height` times `width`."""
-    top, left = max(0, image.shape[1] - height) // 2, max(0, image.shape[2] - width) // 2
-    return image[:, top : top + height, left : left + width]
-
-
-def batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Batches of images of one size; those that are left over are trimmed to the smallest of their batch."""
-    waiting: dict[torch.Size, list[Tensor]] = {}
-    for image in images:
-        same = waiting.setdefault(image.shape, [])
-        same.append(image)
-        if len(same) == BATCH:
-            yield torch.stack(waiting.pop(image.shape))
-    left = [image for shape in sorted(waiting) for image in waiting[shape]]
-    for start in range(0, len(left), BATCH):
-        batch = left[start : start + BATCH]
-        height, width = (min(image.shape[axis] for image in batch) for axis in (1, 2))
-        yield torch.stack([_trimmed(image, height, width) for image in batch])
+    return recalibrate_on_images(model, (chosen.whole(index)[0] for index in range(len(chosen))), device)

@@ -1,5 +1,6 @@
 """A trained U-Net as a function from a dark photograph to a bright one."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from enhance.errors import SettingsError
 from enhance.inference.fold import fold_batch_norms
 from enhance.inference.tiles import enhance_tiles, side_within
 from enhance.models.unet import SMALLEST_SIDE, UNet
+from enhance.norm.recalibrate import recalibrate_on_images
 
 MAX_GIB = 1.5
 
@@ -40,13 +42,23 @@ class Enhancer:
         self.side = side_within(self.model, max_gib * 2**30, device)  # of the largest square to take whole
 
     @classmethod
-    def load(cls, path: Path, device: torch.device, max_gib: float = MAX_GIB) -> "Enhancer":
+    def load(
+        cls, path: Path, device: torch.device, max_gib: float = MAX_GIB, adapt_to: Iterable[Tensor] | None = None
+    ) -> "Enhancer":
         """The enhancer of a checkpoint file.
+
+        Args:
+            adapt_to: dark photographs, (3, H, W) in [0, 1], of another camera than the training images'; the statistics
+                of the batch norms are taken again on them (AdaBN, Li et al. 2016, arXiv 1603.04779).
 
         Raises:
             CheckpointError: as `enhance.checkpoint.load` and `load_model`.
+            UserError: nothing can be adapted, or there is nothing to adapt to.
         """
-        return cls(checkpoint.load_model(checkpoint.load(path), path, device), device, max_gib)
+        model = checkpoint.load_model(checkpoint.load(path), path, device)
+        if adapt_to is not None:
+            recalibrate_on_images(model, adapt_to, device)
+        return cls(model, device, max_gib)
 
     @torch.inference_mode()
     def enhance(self, image: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm" (arXiv 2105.07576), secti
 norms and torch's alike.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,8 @@ from enhance.norm.batch import BatchNorm
 from enhance.norm.statistics import Moments, channel_moments
 
 AnyBatchNorm = BatchNorm | TorchBatchNorm
+_BATCH = 8  # images; 32 give the same score
+_LARGEST_AREA = 2**18  # pixels of an image: a batch of them fits a small card; LOL's 600x400 pass whole
 
 
 def batch_norms(model: nn.Module) -> dict[str, AnyBatchNorm]:
@@ -106,3 +109,42 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
         layer.running_mean.copy_(moments.mean)
         layer.running_var.copy_(moments.m2 / max(moments.count - 1, 1))
     return seen
+
+
+def recalibrate_on_images(model: nn.Module, images: Iterable[Tensor], device: torch.device) -> int:
+    """The same on images of any sizes, (3, H, W) each, on any device; of large ones on the middle.
+
+    They go in batches. One at a time, each would be standardized by its own statistics, and the deeper layers would be
+    calibrated for inputs that they never get once all images share the pooled statistics.
+
+    Raises:
+        UserError: as `recalibrate`.
+    """
+    return recalibrate(model, (batch.to(device) for batch in _batches(map(_within_area, images))))
+
+
+def _within_area(image: Tensor) -> Tensor:
+    height, width = image.shape[1:]
+    shrink = min(1.0, math.sqrt(_LARGEST_AREA / (height * width)))
+    return _trimmed(image, round(height * shrink), round(width * shrink))
+
+
+def _trimmed(image: Tensor, height: int, width: int) -> Tensor:
+    """The middle of (3, H, W), at most `height` times `width`."""
+    top, left = max(0, image.shape[1] - height) // 2, max(0, image.shape[2] - width) // 2
+    return image[:, top : top + height, left : left + width]
+
+
+def _batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Batches of images of one size; those that are left over are trimmed to the smallest of their batch."""
+    waiting: dict[torch.Size, list[Tensor]] = {}
+    for image in images:
+        same = waiting.setdefault(image.shape, [])
+        same.append(image)
+        if len(same) == _BATCH:
+            yield torch.stack(waiting.pop(image.shape))
+    left = [image for shape in sorted(waiting) for image in waiting[shape]]
+    for start in range(0, len(left), _BATCH):
+        batch = left[start : start + _BATCH]
+        height, width = (min(image.shape[axis] for image in batch) for axis in (1, 2))
+        yield torch.stack([_trimmed(image, height, width) for image in batch])

@@ -147,3 +147,23 @@ def test_values_out_of_range_are_told(
     ended = enhance(make_run(), photos, tmp_path / "out", *words)
     assert (ended.code, told in ended.err) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+def test_batch_norms_adapt_to_the_photographs(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"no image")
+    run, cpu = make_run(), torch.device("cpu")
+    ended = enhance(run, photos, tmp_path / "out", "--adapt")
+    assert (ended.code, "3 of 4 enhanced" in ended.out) == (2, True)  # the broken one is named as ever
+    dark = [to_tensor(read_image(photos / name)) for name in ("odd.png", "wide.jpg")]  # tiny.png is too small
+    adapted = Enhancer.load(run / "checkpoints" / "best.pt", cpu, adapt_to=dark).enhance(dark[0])
+    written = to_tensor(read_image(tmp_path / "out" / "odd.png"))
+    torch.testing.assert_close(written, adapted, atol=0.5 / 255 + 1e-6, rtol=0)
+    as_saved = Enhancer.load(run / "checkpoints" / "best.pt", cpu).enhance(dark[0])
+    assert (adapted - as_saved).abs().max() > 2 / 255
+
+
+def test_other_norms_cannot_adapt(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    ended = enhance(make_run(norm="gn"), photos, tmp_path / "out", "--adapt")
+    assert ended.code == 2
+    assert "no batch norm with running statistics; use norm=bn" in ended.err
+    assert not (tmp_path / "out").exists()
