@@ -129,12 +129,13 @@ def limited_in_size(photos: list[Path], folder: Path) -> None:
 
 
 def test_a_full_disk(photos: list[Path], folder: Path, start: Start, capfd: pytest.CaptureFixture[str]) -> None:
-    """A limit of a file's size, which the system reports as it does a full disk; the last two photographs exceed it."""
+    """A limit of a file's size, which the system reports as it does a full disk; the last two photographs exceed it.
+    Photographs are opened side by side: what comes behind the first that fails is not tried."""
     for photo in photos[4:]:
         Image.open(photo).resize((200, 200)).save(photo)
     assert ended(start(limited_in_size, photos, folder)) == 0
     assert "cannot be written (File too large)" in capfd.readouterr().out
-    assert len(kept(folder)) == 4
+    assert 1 <= len(kept(folder)) <= 4
     assert not list(folder.glob("*/.*.tmp"))
     check(opened(photos, folder), photos)
     assert len(kept(folder)) == 6
