@@ -16,7 +16,12 @@ def main() -> None:
         "runs", type=Path, nargs="+", metavar="RUNS", help="a runs.csv, a run folder, or a folder of them"
     )
     parser.add_argument("--against", default="batch_size", metavar="KEY", help="setting of columns and x axis")
-    parser.add_argument("--reference", default="bn", metavar="NORM", help="norm that the others' differences are from")
+    parser.add_argument(
+        "--reference",
+        default="bn",
+        metavar="ROW",
+        help="row of the table, or norm, to take differences from",
+    )
     parser.add_argument("--out", type=Path, default=Path("comparison"), help="folder for tables and figures")
     args = parser.parse_args()
     runs = read_runs(args.runs)

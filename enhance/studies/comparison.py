@@ -79,17 +79,23 @@ def curves(runs: list[Run], score: str, key: str) -> dict[str, Curve]:
 
 
 def differences(runs: list[Run], reference: str, key: str) -> dict[str, Curve]:
-    """PSNR minus that of the norm `reference`, where nothing else differs: runs are paired by their seeds, which share
-    the order of the images and the crops."""
+    """PSNR minus that of the curve `reference`, or where no curve is called so, of the runs with that norm which differ
+    in nothing else. Runs are paired by their seeds, which share the order of the images and the crops."""
+    called = {label_of(run, key, runs) for run in runs}
 
-    def but_norm(run: Run) -> tuple[tuple[str, str], ...]:
-        return tuple(sorted((name, value) for name, value in run.settings.items() if name != "norm"))
+    def pair(run: Run) -> object:
+        if reference in called:
+            return run.settings[key], run.seed
+        return frozenset((name, value) for name, value in run.settings.items() if name != "norm")
 
-    base = {but_norm(run): run.scores["psnr"] for run in runs if run.norm == reference}
+    def is_reference(run: Run) -> bool:
+        return (label_of(run, key, runs) if reference in called else run.norm) == reference
+
+    base = {pair(run): run.scores["psnr"] for run in runs if is_reference(run)}
     paired = [
-        Run(run.settings, {"difference": run.scores["psnr"] - base[but_norm(run)]}, [])
+        Run(run.settings, {"difference": run.scores["psnr"] - base[pair(run)]}, [])
         for run in runs
-        if run.norm != reference and but_norm(run) in base
+        if not is_reference(run) and pair(run) in base
     ]
     return curves(paired, "difference", key) if paired else {}
 

@@ -26,7 +26,7 @@ def write(runs: list[Run], key: str, reference: str, folder: Path) -> list[Path]
     """Write tables and figures of the runs against the setting `key` into `folder`; returns the files.
 
     Args:
-        reference: norm that the table of differences is from; it is left out where no run has it.
+        reference: row, or norm, that the table of differences is from; it is left out where no run has it.
 
     Raises:
         DataError: a run lacks the setting.
