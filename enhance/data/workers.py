@@ -9,8 +9,9 @@ from torch import Tensor
 
 from enhance.errors import UserError
 
-# That ask a run to stop: Ctrl-C, SIGTERM, and SIGUSR1, Slurm's warning of the time limit.
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+# That ask a run to stop: Ctrl-C, SIGTERM, SIGUSR1 (Slurm's warning of the time limit), SIGHUP (the terminal is gone).
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+STOP_SIGNALS = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 def leave_signals_alone(worker: int) -> None:

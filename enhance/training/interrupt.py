@@ -1,12 +1,17 @@
-"""Ctrl-C, SIGTERM and SIGUSR1 (Slurm's warning of the time limit) end a run after the step, not within it."""
+"""Ctrl-C, SIGTERM, SIGUSR1 (Slurm's warning of the time limit) and SIGHUP (its terminal was closed) end a run after the
+step, not within it."""
 
+import os
 import signal
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from enhance import ranks
 from enhance.data.workers import STOP_SIGNALS
+
+_SIGHUP = getattr(signal, "SIGHUP", None)
 
 
 class Interrupted(Exception):
@@ -48,6 +53,8 @@ class Interruption:
 
     def note(self, number: int, _: Any) -> None:
         """Take a signal in, as its handler. A second Ctrl-C kills; a cluster that repeats itself does no harm."""
+        if number == _SIGHUP:
+            _leave_terminal()
         first = not self
         if first:
             self._received = number
@@ -58,11 +65,21 @@ class Interruption:
 
 @contextmanager
 def stop_on_signal() -> Iterator[Interruption]:
-    """Within, the signals are noted; afterwards their handlers are again what they were."""
+    """Within, the signals are noted; afterwards their handlers are again what they were. `nohup` stays what it is."""
     interruption = Interruption()
-    before = {number: signal.signal(number, interruption.note) for number in STOP_SIGNALS}
+    stopping = [number for number in STOP_SIGNALS if number != _SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interruption.note) for number in stopping}
     try:
         yield interruption
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave_terminal() -> None:
+    """What is printed to a terminal that is gone would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        if stat.S_ISCHR(os.fstat(output).st_mode):  # isatty() says no once it is gone
+            os.dup2(nowhere, output)
+    os.close(nowhere)

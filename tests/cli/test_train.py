@@ -1,13 +1,16 @@
 """`python train.py` as a user runs it: two steps of every norm, what a run leaves, resuming, and mistakes."""
 
+import fcntl
 import json
 import math
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -263,6 +266,27 @@ def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
     steps = [json.loads(line)["step"] for line in (stopped / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
     assert len(json.loads((stopped / "provenance.json").read_text())) == 2
+
+
+def test_a_closed_terminal_saves(tmp_path: Path, pairs_root: Path) -> None:
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (24, 100))  # room for all that the bar says
+    words = ["data=lol_v1", f"data.root={pairs_root}", *TINY, "batch_size=2", "schedule.steps=4000", "threads=1"]
+    command = [sys.executable, "train.py", *words, f"runs={tmp_path}/runs"]
+
+    def terminal_of_its_own() -> None:
+        os.setsid()
+        fcntl.ioctl(its, termios.TIOCSCTTY, 0)
+
+    process = subprocess.Popen(command, cwd=ROOT, stdin=its, stdout=its, stderr=its, preexec_fn=terminal_of_its_own)
+    os.close(its)
+    said = b""
+    while b"loss " not in said:
+        said += os.read(ours, 1000)
+    os.close(ours)  # the system sends SIGHUP, and what is printed from now on fails
+    assert process.wait(timeout=60) == 143
+    (run,) = (tmp_path / "runs").iterdir()
+    assert 0 < checkpoint.load(run / "checkpoints" / "last.pt").step < 4000
 
 
 @pytest.mark.parametrize(
