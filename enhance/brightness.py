@@ -17,7 +17,7 @@ def at_brightness(image: Tensor, wanted: Tensor) -> Tensor:
     return image * factor_to(image, wanted)
 
 
-def factor_to(image: Tensor, wanted: Tensor) -> Tensor:
+def factor_to(image: Tensor, wanted: Tensor | float) -> Tensor:
     """What brings the mean grey value of an image to `wanted`: (N, 1, 1, 1); 1 where it is black everywhere."""
     grey = mean_grey(image)
     return torch.where(grey > 0, wanted / grey, 1.0)

@@ -84,6 +84,7 @@ class ModelSettings:
     init_scale: float = 1.0  # a factor on them
     context: bool = False  # add what the whole image tells, by its channel means, on each way down
     exposure: bool = False  # a second, small U-Net without norms sets the overall brightness
+    brightened: bool = False  # the U-Net also sees the image at one overall brightness
 
 
 @dataclass

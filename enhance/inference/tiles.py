@@ -93,6 +93,8 @@ def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -
     wanted = None
     if model.exposure is not None:
         wanted = mean_grey(enhance_tiles(model.exposure, image, side, device)[None].clamp_(0, 1))
+    gain = model.gain(image[None])
+    gain = None if gain is None else gain.to(device)
     sides = model.padding(*image.shape[-2:])
     padded = nn.functional.pad(image[None], sides, mode="reflect") if any(sides) else image[None]
     height, width = padded.shape[-2:]
@@ -107,11 +109,11 @@ def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -
     if names:
         model = copy.deepcopy(model)
     for name in names:
-        _hold(model, name, windows())
+        _hold(model, name, windows(), gain)
     result = torch.empty_like(padded)
     for tile, window in windows():
         rows, columns = tile.core()
-        enhanced = (window + model.residual(window))[..., rows, columns]
+        enhanced = (window + model.residual(window, gain))[..., rows, columns]
         result[..., tile.top : tile.bottom, tile.left : tile.right] = enhanced.to(result.device)
     left, right, top, bottom = sides
     detail = result[:, :, top : height - bottom, left : width - right]
@@ -145,8 +147,8 @@ class _Measured(Exception):
     """What lies behind the measured layer need not be computed."""
 
 
-def _hold(model: UNet, name: str, windows: Iterator[tuple[Tile, Tensor]]) -> None:
-    """Have the model's layer `name` do to each tile what it does to the whole image."""
+def _hold(model: UNet, name: str, windows: Iterator[tuple[Tile, Tensor]], gain: Tensor | None) -> None:
+    """Have the model's layer `name` do to each tile what it does to the whole image, whose `UNet.gain` is `gain`."""
     layer = model.get_submodule(name)
     moments: Moments | None = None
     tile: Tile
@@ -163,7 +165,7 @@ def _hold(model: UNet, name: str, windows: Iterator[tuple[Tile, Tensor]]) -> Non
     try:
         for tile, window in windows:  # noqa: B007 -- `measure` reads the tile
             with suppress(_Measured):
-                model.residual(window)
+                model.residual(window, gain)
     finally:
         hook.remove()
     assert moments is not None

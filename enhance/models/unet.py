@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from enhance.brightness import at_brightness, mean_grey
+from enhance.brightness import at_brightness, factor_to, mean_grey
 from enhance.models.blocks import ACTIVATIONS, Context, DoubleConv, Down, NormFactory, Up
 from enhance.models.recompute import checkpointed
 from enhance.norm.batch_act import BatchNormAct
@@ -23,6 +23,8 @@ INITS: dict[str, Callable[..., Tensor]] = {
     "xavier": nn.init.xavier_normal_,  # Glorot and Bengio 2010
     "torch": partial(nn.init.kaiming_uniform_, a=math.sqrt(5)),  # what torch.nn.Conv2d draws by itself
 }
+_BRIGHTENED = 0.45  # mean grey value, about that of normal-light photographs
+_BRIGHTEST = 3.0  # what lamps and skies in a brightened image are clamped to
 SMALLEST_SIDE = 16  # pixels; reflection pads up to 32 and cannot be wider than the image
 
 
@@ -44,6 +46,8 @@ class UNet(nn.Module):
         exposure: a second U-Net, small and without norm and context, enhances the image too, and the result gets the
             mean grey value of what that one makes of it (`exposure`). What standardizes an image, or looks at the whole
             of it, predicts overall brightness no better than a constant (docs/results.md).
+        brightened: the entry also sees the image at one overall brightness. So the network knows how dark a place is
+            for its image, which a norm with the image's own statistics tells it in every layer, and batch norm in none.
         init, init_scale: how the convolutions' first weights are drawn, a name of `INITS`, and a factor on them.
         checkpoint_activations: keep for backward what passes between the levels, and compute the rest again.
     """
@@ -58,6 +62,7 @@ class UNet(nn.Module):
         down: str = "max_pool",
         context: bool = False,
         exposure: bool = False,
+        brightened: bool = False,
         init: str = "kaiming",
         init_scale: float = 1.0,
         checkpoint_activations: bool = False,
@@ -69,7 +74,9 @@ class UNet(nn.Module):
         self.multiple = unshuffle * 2**depth
         channels = [width * 2**level for level in range(depth + 1)]
         self.unshuffle = nn.PixelUnshuffle(unshuffle)
-        self.entry = nn.Sequential(nn.Conv2d(3 * unshuffle**2, width, 3, padding=1), ACTIVATIONS[activation]())
+        self.brightened = brightened
+        views = 2 if brightened else 1
+        self.entry = nn.Sequential(nn.Conv2d(3 * views * unshuffle**2, width, 3, padding=1), ACTIVATIONS[activation]())
         self.first = DoubleConv(width, width, norm, activation)
         self.downs = nn.ModuleList(
             Down(above, below, norm, activation, down) for above, below in itertools.pairwise(channels)
@@ -113,7 +120,7 @@ class UNet(nn.Module):
         """The enhanced image (N, 3, H, W) before `exposure` sets its overall brightness."""
         sides = self.padding(*image.shape[-2:])
         padded = F.pad(image, sides, mode="reflect")
-        enhanced = padded + self.residual(padded)
+        enhanced = padded + self.residual(padded, self.gain(image))
         return F.pad(enhanced, [-side for side in sides])  # a slice would bind torch.export to one kind of size
 
     def padding(self, height: int, width: int) -> list[int]:
@@ -136,9 +143,15 @@ class UNet(nn.Module):
         halvings = sum(2 * step for step in steps[:-1])  # a strided one reaches a position further than a pooled one
         return convolutions + halvings + sum(steps[1:]) + finest
 
-    def residual(self, image: Tensor) -> Tensor:
-        """What is added to the image: (N, 3, H, W) -> (N, 3, H, W); H and W are multiples of `self.multiple`."""
-        x = self._level(self.first, self.entry(self.unshuffle(image)))
+    def gain(self, image: Tensor) -> Tensor | None:
+        """What brightens the whole image (N, 3, H, W) for `residual`: (N, 1, 1, 1); None where nothing does."""
+        return factor_to(image, _BRIGHTENED) if self.brightened else None
+
+    def residual(self, image: Tensor, gain: Tensor | None) -> Tensor:
+        """What is added to the image, or to a tile of it: (N, 3, H, W) -> (N, 3, H, W); H and W are multiples of
+        `self.multiple`. `gain` is that of the whole image."""
+        seen = image if gain is None else torch.cat((image, (image * gain).clamp(max=_BRIGHTEST)), dim=1)
+        x = self._level(self.first, self.entry(self.unshuffle(seen)))
         skips = []
         *contexts, deepest = self.contexts
         for down, context in zip(self.downs, contexts, strict=True):
@@ -174,6 +187,7 @@ def build_unet(model: ModelSettings, norm: NormSettings, checkpoint_activations:
         down=model.down,
         context=model.context,
         exposure=model.exposure,
+        brightened=model.brightened,
         init=model.init,
         init_scale=model.init_scale,
         checkpoint_activations=checkpoint_activations,

@@ -82,7 +82,7 @@ def test_every_norm_trains(train: Callable[..., Ended], tmp_path: Path, norm: st
         ("schedule.steps=null", "schedule.epochs=0.7", "optimizer.clip=0", "objective=l1", "deterministic=true"),
         ("data=demo", "data.root=null"),
         ("data.mixup=1", "data.gamma_jitter=0.2"),
-        ("model.exposure=true", "norm=gn"),
+        ("model.exposure=true", "model.brightened=true", "norm=gn"),
         ("objective.gt_mean=true", "objective.ms_ssim=0.1", "objective.edge=0.1", "objective.colour=0.1"),
     ],
 )

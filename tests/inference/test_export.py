@@ -66,7 +66,9 @@ def test_the_enhancers_images_at_any_size(norm: str) -> None:
         assert ((wanted > 0) & (wanted < 1)).float().mean() > 0.1  # those that were clamped agree too easily
 
 
-@pytest.mark.parametrize("options", [{"depth": 4, "down": "strided"}, {"unshuffle": 1}, {"exposure": True}])
+@pytest.mark.parametrize(
+    "options", [{"depth": 4, "down": "strided"}, {"unshuffle": 1}, {"exposure": True}, {"brightened": True}]
+)
 def test_other_u_nets(options: dict) -> None:
     enhancer = Enhancer(trained_unet("bn", **options), CPU)
     exported = OnnxEnhancer(to_onnx(enhancer).SerializeToString())

@@ -62,6 +62,16 @@ def test_the_exposure_of_tiles_is_that_of_the_whole() -> None:
     assert (whole - detail.clamp(0, 1)).abs().max() > 0.01
 
 
+@pytest.mark.parametrize("norm", ["bn", "in"])
+def test_tiles_are_brightened_as_the_whole_is(norm: str) -> None:
+    model = trained(NormSettings(norm), brightened=True)
+    image = two_halves(203, 331)
+    with torch.inference_mode():
+        whole = model(image[None])[0]
+        tiled = enhance_tiles(model, image, 216, CPU)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
+
+
 def test_a_tile_by_itself_would_show() -> None:
     """The test above can fail: a part of the image alone comes out otherwise."""
     model = trained(NormSettings("in"))

@@ -30,7 +30,7 @@ def test_every_size_from_16_px_passes(size: tuple[int, int], unshuffle: int, dep
 def test_padding_does_not_touch_images_that_need_none() -> None:
     model = random_output(UNet(nn.BatchNorm2d, width=4, depth=2)).eval()
     image = torch.rand(1, 3, 32, 48)
-    torch.testing.assert_close(model(image), image + model.residual(image))
+    torch.testing.assert_close(model(image), image + model.residual(image, None))
 
 
 def test_untrained_model_is_the_identity() -> None:
@@ -112,6 +112,20 @@ def test_exposure_sets_the_brightness_and_nothing_else() -> None:
     output, detail = model(image), without(image).clamp(0, 1)
     torch.testing.assert_close(mean_grey(output), mean_grey(image) + 0.2)
     torch.testing.assert_close(output / mean_grey(output), detail / mean_grey(detail))
+
+
+def test_the_brightened_image_is_the_same_at_every_brightness() -> None:
+    model = random_output(build_unet(ModelSettings(width=8, depth=2, brightened=True), NormSettings())).eval()
+    image = 0.4 * torch.rand(2, 3, 40, 56)
+
+    def added(seen: torch.Tensor) -> torch.Tensor:
+        return model(seen) - seen
+
+    assert not torch.allclose(added(image), added(image / 2))
+    nn.init.zeros_(model.entry[0].weight[:, :12])  # of the image itself, unshuffled
+    torch.testing.assert_close(added(image), added(image / 2))
+    black = torch.zeros(1, 3, 32, 32)
+    assert added(black).isfinite().all()
 
 
 def test_first_weights_are_the_same_with_an_exposure_and_without() -> None:

@@ -39,7 +39,7 @@ def plan_of(*words: str) -> MemoryPlan:
         ("norm=brn", "checkpoint_activations=true"),
         ("norm=bn", "model.exposure=true", "precision=bf16", "checkpoint_activations=true"),
         ("norm=bn", "model=unet_small", "data.crop=96"),
-        ("norm=hin", "model=unet_small", "precision=bf16", "model.exposure=true"),
+        ("norm=hin", "model=unet_small", "precision=bf16", "model.exposure=true", "model.brightened=true"),
         ("norm=none", "model=unet", "batch_size=1", "data.crop=16"),  # most of it weights and gradients
         ("norm=bn", "accumulate=3"),
         ("norm=bn", "channels_last=false"),

@@ -74,7 +74,7 @@ def test_what_would_wait_is_seen(fake: FakeTensorMode) -> None:
 @pytest.mark.parametrize("norm", [name for name in NORMS if name not in ("bn_act", "sync_bn")])
 def test_forward_optimizer_and_average(fake: FakeTensorMode, norm: str) -> None:
     options = NormSettings(name=norm, num_groups=8 if norm == "gn" else None)
-    model = build_unet(ModelSettings(width=8, depth=1, context=True, exposure=True), options)
+    model = build_unet(ModelSettings(width=8, depth=1, context=True, exposure=True, brightened=True), options)
     objective = Objective(ObjectiveSettings(ms_ssim=0.1, edge=0.1, colour=0.1, charbonnier=0.1, gt_mean=True))
     low, normal = torch.zeros(2, 2, 3, 64, 64, dtype=torch.uint8)
     with fake:
