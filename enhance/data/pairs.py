@@ -127,8 +127,13 @@ class Part:
 
 def spread(source: PairSource, count: int) -> Part:
     """`count` pairs of a source, evenly spread over it; all of them where it has no more."""
-    count = min(count, len(source))
-    return Part(source, [number * len(source) // count for number in range(count)])
+    return Part(source, evenly(len(source), count))
+
+
+def evenly(length: int, count: int) -> list[int]:
+    """`count` of the indices below `length`, evenly spread; all of them where there are no more."""
+    count = min(count, length)
+    return [number * length // count for number in range(count)]
 
 
 def random_crop(images: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> list[np.ndarray]:

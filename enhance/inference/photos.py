@@ -1,6 +1,5 @@
 """Enhance photographs on disk: one, or a folder of them."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from enhance.data.images import list_images, shortened
+from enhance.data.pairs import evenly
 from enhance.data.photo import read_photo, write_photo
 from enhance.device import memory_told
 from enhance.errors import DataError, SettingsError
@@ -52,9 +52,9 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
 def to_adapt_to(photos: list[Path]) -> Iterator[Tensor]:
     """Dark photographs (3, H, W) to adapt batch norms to: at most 64, spread over all; what cannot be read, or is too
     small for the U-Net, is left out."""
-    for photo in photos[:: math.ceil(len(photos) / _ADAPT_TO)]:
+    for index in evenly(len(photos), _ADAPT_TO):
         try:
-            image = read_photo(photo).tensor()
+            image = read_photo(photos[index]).tensor()
         except DataError:
             continue
         if min(image.shape[1:]) >= SMALLEST_SIDE:

@@ -81,21 +81,20 @@ def curves(runs: list[Run], score: str, key: str) -> dict[str, Curve]:
 def differences(runs: list[Run], reference: str, key: str) -> dict[str, Curve]:
     """PSNR minus that of the curve `reference`, or where no curve is called so, of the runs with that norm which differ
     in nothing else. Runs are paired by their seeds, which share the order of the images and the crops."""
-    called = {label_of(run, key, runs) for run in runs}
 
-    def pair(run: Run) -> object:
-        if reference in called:
-            return run.settings[key], run.seed
+    def but_norm(run: Run) -> frozenset[tuple[str, str]]:
         return frozenset((name, value) for name, value in run.settings.items() if name != "norm")
 
-    def is_reference(run: Run) -> bool:
-        return (label_of(run, key, runs) if reference in called else run.norm) == reference
-
-    base = {pair(run): run.scores["psnr"] for run in runs if is_reference(run)}
+    names = [label_of(run, key, runs) for run in runs]
+    halves: list[object] = [(run.settings[key], run.seed) for run in runs]
+    if reference not in names:
+        names, halves = [run.norm for run in runs], [but_norm(run) for run in runs]
+    named = list(zip(runs, names, halves, strict=True))
+    base = {half: run.scores["psnr"] for run, name, half in named if name == reference}
     paired = [
-        Run(run.settings, {"difference": run.scores["psnr"] - base[pair(run)]}, [])
-        for run in runs
-        if not is_reference(run) and pair(run) in base
+        Run(run.settings, {"difference": run.scores["psnr"] - base[half]}, [])
+        for run, name, half in named
+        if name != reference and half in base
     ]
     return curves(paired, "difference", key) if paired else {}
 

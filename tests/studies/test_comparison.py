@@ -59,35 +59,32 @@ def test_differences_pair_the_seeds(tmp_path: Path) -> None:
     assert differences(runs, "ln", "batch_size") == {}
 
 
-def test_differences_from_one_row(tmp_path: Path) -> None:
-    runs = results(
-        tmp_path / "runs.csv",
-        ("norm=bn,seed=0", 18.0),
-        ("norm=gn,seed=0", 20.0),
-        ("norm=bn,objective=l1,seed=0", 17.5),
-        ("norm=gn,objective=l1,seed=0", 19.0),
-    )
-    found = differences(runs, "bn", "batch_size")
-    assert {label: curve["8"].value for label, curve in found.items()} == {
-        "gn": 2.0,
-        "bn objective=l1": -0.5,
-        "gn objective=l1": 1.0,
-    }
-
-
-def test_differences_where_no_row_is_called_like_the_norm(tmp_path: Path) -> None:
-    runs = results(
-        tmp_path / "runs.csv",
-        ("model.width=8,norm=bn,seed=0", 18.0),
-        ("model.width=8,norm=gn,seed=0", 20.0),
-        ("model.width=16,norm=bn,seed=0", 19.0),
-        ("model.width=16,norm=gn,seed=0", 22.0),
-    )
-    found = differences(runs, "bn", "batch_size")
-    assert {label: curve["8"].value for label, curve in found.items()} == {
-        "gn model.width=8": 2.0,
-        "gn model.width=16": 3.0,
-    }
+@pytest.mark.parametrize(
+    ("rows", "wanted"),
+    [
+        (  # from the row that is called bn
+            {
+                "norm=bn,seed=0": 18.0,
+                "norm=gn,seed=0": 20.0,
+                "norm=bn,objective=l1,seed=0": 17.5,
+                "norm=gn,objective=l1,seed=0": 19.0,
+            },
+            {"gn": 2.0, "bn objective=l1": -0.5, "gn objective=l1": 1.0},
+        ),
+        (  # where no row is called so, from the runs with that norm
+            {
+                "model.width=8,norm=bn,seed=0": 18.0,
+                "model.width=8,norm=gn,seed=0": 20.0,
+                "model.width=16,norm=bn,seed=0": 19.0,
+                "model.width=16,norm=gn,seed=0": 22.0,
+            },
+            {"gn model.width=8": 2.0, "gn model.width=16": 3.0},
+        ),
+    ],
+)
+def test_what_differences_are_from(tmp_path: Path, rows: dict[str, float], wanted: dict[str, float]) -> None:
+    found = differences(results(tmp_path / "runs.csv", *rows.items()), "bn", "batch_size")
+    assert {label: curve["8"].value for label, curve in found.items()} == wanted
 
 
 def test_another_setting_may_be_the_columns(tmp_path: Path) -> None:
