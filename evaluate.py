@@ -8,7 +8,6 @@ from enhance import checkpoint, command
 from enhance.config import evaluation_from_config
 from enhance.data.pairs import left_out_told
 from enhance.device import choose_device
-from enhance.errors import SettingsError
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.choose import choose_pairs
 from enhance.evaluation.evaluate import score
@@ -16,7 +15,6 @@ from enhance.evaluation.intervals import intervals_of_means
 from enhance.evaluation.protocols import score_protocols
 from enhance.evaluation.statistics import compare_statistics
 from enhance.inference.enhancer import Enhancer
-from enhance.norm.recalibrate import batch_norms
 from enhance.settings import EvaluationSettings
 
 
@@ -25,9 +23,8 @@ def evaluate(settings: EvaluationSettings) -> None:
     kept = checkpoint.load(path)
     device = choose_device(settings.device)
     model = checkpoint.load_model(kept, path, device)
-    if settings.recalibrate is not None and not batch_norms(model):
-        what = f"recalibrate={settings.recalibrate}: norm={kept.settings.norm.name}"
-        raise SettingsError(f"{what} keeps no running statistics; leave it out")
+    if settings.recalibrate is not None:
+        checkpoint.check_statistics(kept, model, f"recalibrate={settings.recalibrate}")
     choice = choose_pairs(kept.settings, settings.data, with_training=settings.recalibrate == "train")
     evaluation = report.Evaluation(
         checkpoint=str(path),

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from enhance import config
-from enhance.errors import CheckpointError, UserError
+from enhance.errors import CheckpointError, SettingsError, UserError
 from enhance.files import replacing
 from enhance.models.unet import UNet, build_unet
+from enhance.norm.recalibrate import batch_norms
 from enhance.sealed import is_damaged, seal
 from enhance.settings import Settings
 
@@ -119,6 +120,19 @@ def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> UNet
             f"norm={checkpoint.settings.norm.name}); the file was changed or mixed up"
         ) from error
     return model.to(device).eval()
+
+
+def check_statistics(checkpoint: Checkpoint, model: UNet, asked: str) -> None:
+    """See that the statistics of the checkpoint's batch norms can be taken again, which `asked` (a setting or an
+    option) wants.
+
+    Raises:
+        SettingsError: there are none, or the weights were trained with them as constants.
+    """
+    if checkpoint.frozen:
+        raise SettingsError(f"{asked}: the weights were trained with frozen statistics; leave it out")
+    if not batch_norms(model):
+        raise SettingsError(f"{asked}: norm={checkpoint.settings.norm.name} keeps no running statistics; leave it out")
 
 
 def locate(path: str | None, runs: str, name: str = "best.pt") -> Path:

@@ -67,7 +67,7 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         if not _tells_of_another_end(error):
             raise
-        words = str(error).splitlines()[0]
+        words = str(error).partition("\n")[0]
         raise UserError(
             f"another process of this run ended, and this one with it: the other may say why. Heard: {words!r}; "
             "resume=RUN goes on"

@@ -4,11 +4,12 @@ import argparse
 import time
 from pathlib import Path
 
-from enhance.checkpoint import locate
+from enhance import checkpoint
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, told_to_the_user
+from enhance.inference.adapt import FEWEST, adapt
 from enhance.inference.enhancer import MAX_GIB, Enhancer
-from enhance.inference.photos import enhance_files, pair_with_targets, to_adapt_to
+from enhance.inference.photos import enhance_files, pair_with_targets
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -30,7 +31,7 @@ def parse_arguments() -> argparse.Namespace:
         "--adapt",
         action="store_true",
         help="take the batch norms' statistics again on these photographs, for a camera or a light that training never "
-        "saw (AdaBN); needs a folder of many",
+        f"saw (AdaBN); needs a folder of at least {FEWEST}",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     return parser.parse_args()
@@ -43,17 +44,26 @@ def main() -> None:
     if not 1 <= arguments.quality <= 100:
         raise SettingsError(f"--quality {arguments.quality} is out of range: it is between 1 and 100")
     pairs = pair_with_targets(arguments.photos, arguments.out, arguments.overwrite)
-    path = locate(arguments.checkpoint, runs="runs")
-    dark = to_adapt_to([photo for photo, _ in pairs]) if arguments.adapt else None
-    enhancer = Enhancer.load(path, choose_device(arguments.device), arguments.max_memory, dark)
+    path = checkpoint.locate(arguments.checkpoint, runs="runs")
+    kept, device = checkpoint.load(path), choose_device(arguments.device)
+    model = checkpoint.load_model(kept, path, device)
     start = time.perf_counter()
+    if arguments.adapt:
+        checkpoint.check_statistics(kept, model, "--adapt")
+        seen = adapt(
+            model,
+            [photo for photo, _ in pairs],
+            kept.settings.validation.recalibrate_images,
+            device,
+            arguments.max_memory,
+        )
+        print(f"batch norms adapted to {seen} of {len(pairs)} photographs", flush=True)
+    enhancer = Enhancer(model, device, arguments.max_memory)
     failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality)
     seconds = (time.perf_counter() - start) / len(pairs)
     print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {arguments.out}")
-    peak = peak_memory_gib(enhancer.device)
-    print(
-        f"{seconds:.2f} s a photograph, reading and writing included; peak memory {peak:.2f} GiB on {enhancer.device}"
-    )
+    peak = peak_memory_gib(device)
+    print(f"{seconds:.2f} s a photograph, reading and writing included; peak memory {peak:.2f} GiB on {device}")
     if failures:
         more = [f"and {len(failures) - 5} more"] if len(failures) > 5 else []
         raise DataError("\n".join(failures[:5] + more))

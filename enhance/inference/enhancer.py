@@ -1,6 +1,5 @@
 """A trained U-Net as a function from a dark photograph to a bright one."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -8,11 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enhance import checkpoint
-from enhance.errors import SettingsError
 from enhance.inference.fold import fold_batch_norms
 from enhance.inference.tiles import enhance_tiles, side_within
 from enhance.models.unet import SMALLEST_SIDE, UNet
-from enhance.norm.recalibrate import recalibrate_on_images
 
 MAX_GIB = 1.5
 
@@ -34,31 +31,19 @@ class Enhancer:
     """
 
     def __init__(self, model: UNet, device: torch.device, max_gib: float = MAX_GIB) -> None:
-        if not max_gib > 0:
-            raise SettingsError(f"--max-memory {max_gib:g} is too small: it is more than 0, in GiB")
         # Convolutions in channels_last take a third less time on a CPU.
         self.model = fold_batch_norms(model.to(device).eval()).to(memory_format=torch.channels_last)
         self.device = device
-        self.side = side_within(self.model, max_gib * 2**30, device)  # of the largest square to take whole
+        self.side = side_within(self.model, max_gib, device)  # of the largest square to take whole
 
     @classmethod
-    def load(
-        cls, path: Path, device: torch.device, max_gib: float = MAX_GIB, adapt_to: Iterable[Tensor] | None = None
-    ) -> "Enhancer":
+    def load(cls, path: Path, device: torch.device, max_gib: float = MAX_GIB) -> "Enhancer":
         """The enhancer of a checkpoint file.
-
-        Args:
-            adapt_to: dark photographs, (3, H, W) in [0, 1], of another camera than the training images'; the statistics
-                of the batch norms are taken again on them (AdaBN, Li et al. 2016, arXiv 1603.04779).
 
         Raises:
             CheckpointError: as `enhance.checkpoint.load` and `load_model`.
-            UserError: nothing can be adapted, or there is nothing to adapt to.
         """
-        model = checkpoint.load_model(checkpoint.load(path), path, device)
-        if adapt_to is not None:
-            recalibrate_on_images(model, adapt_to, device)
-        return cls(model, device, max_gib)
+        return cls(checkpoint.load_model(checkpoint.load(path), path, device), device, max_gib)
 
     @torch.inference_mode()
     def enhance(self, image: Tensor) -> Tensor:

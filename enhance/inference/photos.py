@@ -1,21 +1,15 @@
 """Enhance photographs on disk: one, or a folder of them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
 from enhance.data.images import list_images, shortened
-from enhance.data.pairs import evenly
 from enhance.data.photo import read_photo, write_photo
 from enhance.device import memory_told
 from enhance.errors import DataError, SettingsError
 from enhance.inference.enhancer import Enhancer
-from enhance.models.unet import SMALLEST_SIDE
-
-_ADAPT_TO = 64  # photographs, as many as training recalibrates on
 
 
 def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
@@ -47,18 +41,6 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
     if existing and not overwrite:
         raise SettingsError(f"{shortened(existing)}: already there; give another OUT, or --overwrite")
     return pairs
-
-
-def to_adapt_to(photos: list[Path]) -> Iterator[Tensor]:
-    """Dark photographs (3, H, W) to adapt batch norms to: at most 64, spread over all; what cannot be read, or is too
-    small for the U-Net, is left out."""
-    for index in evenly(len(photos), _ADAPT_TO):
-        try:
-            image = read_photo(photos[index]).tensor()
-        except DataError:
-            continue
-        if min(image.shape[1:]) >= SMALLEST_SIDE:
-            yield image
 
 
 def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: float, quality: int) -> list[str]:

@@ -49,12 +49,18 @@ class Tile:
         )
 
 
-def side_within(model: UNet, max_bytes: float, device: torch.device) -> int:
-    """Side in pixels of the largest square, margin included, that goes through the U-Net within `max_bytes`."""
+def side_within(model: UNet, max_gib: float, device: torch.device) -> int:
+    """Side in pixels of the largest square, margin included, that goes through the U-Net within `max_gib`, estimated.
+
+    Raises:
+        SettingsError: `max_gib` is not above 0.
+    """
+    if not max_gib > 0:
+        raise SettingsError(f"--max-memory {max_gib:g} is too small: it is more than 0, in GiB")
     with torch.inference_mode():
         image = torch.zeros(1, 3, _PROBE, _PROBE, device=device)
         per_pixel = _HIDDEN * peak_bytes(lambda: model(image)) / _PROBE**2
-    return int(math.sqrt(max_bytes / per_pixel))
+    return int(math.sqrt(max_gib * 2**30 / per_pixel))
 
 
 def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[Tile]:

@@ -19,8 +19,8 @@ from enhance.norm.batch import BatchNorm
 from enhance.norm.statistics import Moments, channel_moments
 
 AnyBatchNorm = BatchNorm | TorchBatchNorm
-_BATCH = 8  # images; 32 give the same score
-_LARGEST_AREA = 2**18  # pixels of an image: a batch of them fits a small card; LOL's 600x400 pass whole
+BATCH = 8  # images; 32 give the same score
+LARGEST_AREA = 2**18  # pixels of an image: a batch of them fits a small card; LOL's 600x400 pass whole
 
 
 def batch_norms(model: nn.Module) -> dict[str, AnyBatchNorm]:
@@ -75,7 +75,8 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
         Number of images seen.
 
     Raises:
-        UserError: the model has no batch norm with running statistics, or there are no images.
+        UserError: the model has no batch norm with running statistics, there are no images, or a batch norm sees a
+            single position of them; the statistics stay as they were.
     """
     layers = batch_norms(model)
     if not layers:
@@ -102,17 +103,22 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
             module.training = mode
     if not seen:
         raise UserError("recalibration: no images were given")
+    if min(moments.count for moments in pooled.values()) < 2:
+        raise UserError("recalibration: a single position has no variance; give more images, or larger ones")
     for name, moments in pooled.items():
         layer = layers[name]
         assert layer.running_mean is not None
         assert layer.running_var is not None
         layer.running_mean.copy_(moments.mean)
-        layer.running_var.copy_(moments.m2 / max(moments.count - 1, 1))
+        layer.running_var.copy_(moments.unbiased_variance)
     return seen
 
 
-def recalibrate_on_images(model: nn.Module, images: Iterable[Tensor], device: torch.device) -> int:
-    """The same on images of any sizes, (3, H, W) each, on any device; of large ones on the middle.
+def recalibrate_on_images(
+    model: nn.Module, images: Iterable[Tensor], device: torch.device, largest_area: int = LARGEST_AREA
+) -> int:
+    """The same on images of any sizes, (3, H, W) each, on any device; of those of more than `largest_area` pixels on
+    the middle.
 
     They go in batches. One at a time, each would be standardized by its own statistics, and the deeper layers would be
     calibrated for inputs that they never get once all images share the pooled statistics.
@@ -120,13 +126,15 @@ def recalibrate_on_images(model: nn.Module, images: Iterable[Tensor], device: to
     Raises:
         UserError: as `recalibrate`.
     """
-    return recalibrate(model, (batch.to(device) for batch in _batches(map(_within_area, images))))
+    return recalibrate(model, (batch.to(device) for batch in _batches(_within(largest_area, images))))
 
 
-def _within_area(image: Tensor) -> Tensor:
-    height, width = image.shape[1:]
-    shrink = min(1.0, math.sqrt(_LARGEST_AREA / (height * width)))
-    return _trimmed(image, round(height * shrink), round(width * shrink))
+def _within(area: int, images: Iterable[Tensor]) -> Iterator[Tensor]:
+    for image in images:
+        height, width = image.shape[1:]
+        shrink = math.sqrt(area / (height * width))
+        # A copy: a view would hold the whole of a large photograph in memory.
+        yield image if shrink >= 1 else _trimmed(image, int(height * shrink), int(width * shrink)).clone()
 
 
 def _trimmed(image: Tensor, height: int, width: int) -> Tensor:
@@ -136,15 +144,32 @@ def _trimmed(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def _batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Batches of images of one size; those that are left over are trimmed to the smallest of their batch."""
+    """Batches of images of one size; those that are left over share batches in which each keeps at least a quarter of
+    its area."""
     waiting: dict[torch.Size, list[Tensor]] = {}
     for image in images:
         same = waiting.setdefault(image.shape, [])
         same.append(image)
-        if len(same) == _BATCH:
+        if len(same) == BATCH:
             yield torch.stack(waiting.pop(image.shape))
-    left = [image for shape in sorted(waiting) for image in waiting[shape]]
-    for start in range(0, len(left), _BATCH):
-        batch = left[start : start + _BATCH]
-        height, width = (min(image.shape[axis] for image in batch) for axis in (1, 2))
-        yield torch.stack([_trimmed(image, height, width) for image in batch])
+    batch: list[Tensor] = []
+    for shape in sorted(waiting):
+        for image in waiting[shape]:
+            if len(batch) == BATCH or not _alike([*batch, image]):
+                yield _stacked(batch)
+                batch = []
+            batch.append(image)
+    if batch:
+        yield _stacked(batch)
+
+
+def _common_size(images: list[Tensor]) -> tuple[int, int]:
+    return min(image.shape[1] for image in images), min(image.shape[2] for image in images)
+
+
+def _alike(images: list[Tensor]) -> bool:
+    return 4 * math.prod(_common_size(images)) >= max(math.prod(image.shape[1:]) for image in images)
+
+
+def _stacked(images: list[Tensor]) -> Tensor:
+    return torch.stack([_trimmed(image, *_common_size(images)) for image in images])

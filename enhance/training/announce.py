@@ -36,7 +36,7 @@ def announce(trainer: "Trainer") -> None:
         f"data={settings.data.name}: {len(trainer.train)} training and {len(trainer.validation)} validation images; "
         f"{learner.steps} steps of {settings.images_per_step} crops of {settings.data.crop} px"
     )
-    print(learner.memory.line())
+    print(learner.plan.line())
     if ranks.count() > 1:
         print(f"{ranks.count()} processes, {settings.batch_size // ranks.count()} crops of each batch for each")
     if settings.compile:

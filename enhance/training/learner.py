@@ -15,7 +15,6 @@ from enhance.device import memory_told
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
 from enhance.norm.renorm import set_progress
-from enhance.settings import Settings
 from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
 from enhance.training.freezing import freeze_step
@@ -34,17 +33,19 @@ class Learner:
     """A U-Net, its moving average and its optimizer. Ranks have one each, which are the same at every step.
 
     Args:
-        settings: validated settings of the run.
+        plan: of a step, by the validated settings of the run, on the device that the model lives and learns on.
         steps: optimizer steps of the whole run.
-        memory: the plan of a step, on the device that the model lives and learns on.
+
+    Raises:
+        UserError: the weights that `objective.perceptual` needs are missing or damaged.
     """
 
-    def __init__(self, settings: Settings, steps: int, memory: MemoryPlan) -> None:
-        self.settings = settings
+    def __init__(self, plan: MemoryPlan, steps: int) -> None:
+        self.plan = plan
+        self.settings = settings = plan.settings
+        self.device = device = plan.device
+        self.dtype = plan.dtype
         self.steps = steps
-        self.memory = memory
-        self.device = device = memory.device
-        self.dtype = memory.dtype
         torch.manual_seed(settings.seed)
         self._memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
         model = build_unet(settings.model, settings.norm, settings.checkpoint_activations)
@@ -94,7 +95,7 @@ class Learner:
             del images  # which would be held through the step
             batch = self.step * settings.accumulate + number
             low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
-            with memory_told(self.device, lambda: less_memory(self.memory)), self._gradients_apart(number):
+            with memory_told(self.device, lambda: less_memory(self.plan)), self._gradients_apart(number):
                 loss, parts = (self._shared or self.losses)(low, normal, watched)
                 self._scaler.scale(loss / settings.accumulate).backward()
             meter.add(len(low), loss.detach(), parts)

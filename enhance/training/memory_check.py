@@ -18,7 +18,7 @@ def measured_peak(plan: MemoryPlan) -> int:
         UserError: from the step.
     """
     settings = plan.settings
-    learner = Learner(settings, _STEPS, plan)
+    learner = Learner(plan, _STEPS)
     shape = (2, settings.batch_size, 3, settings.data.crop, settings.data.crop)
     batches = (torch.randint(256, shape, dtype=torch.uint8) for _ in range(_STEPS * settings.accumulate))
 

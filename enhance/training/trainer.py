@@ -50,11 +50,11 @@ class Trainer:
         self.settings = settings
         self.device = choose_device(settings.device)
         set_up_torch(settings.threads, settings.deterministic)
-        memory = check_memory(settings, self.device, available_memory(self.device))
+        plan = check_memory(settings, self.device, available_memory(self.device))
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
         steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
-        self.learner = Learner(settings, steps, memory)
+        self.learner = Learner(plan, steps)
         self.best = -math.inf
         self.owed = False  # a validation of the last step, which a signal may have cut short
         if resume is None:

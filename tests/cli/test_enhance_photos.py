@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from enhance.checkpoint import load, load_model, save
 from enhance.data.images import read_image, to_tensor
 from enhance.inference.enhancer import Enhancer
+from enhance.norm.recalibrate import recalibrate_on_images
 
 
 @pytest.fixture
@@ -149,21 +151,67 @@ def test_values_out_of_range_are_told(
     assert not (tmp_path / "out").exists()
 
 
-def test_batch_norms_adapt_to_the_photographs(enhance, make_run, photos: Path, tmp_path: Path) -> None:
-    (photos / "broken.jpg").write_bytes(b"no image")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten dark photographs of two sizes, a tiny and a broken one."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(10):
+        size = (40 + index % 2, 64, 3)
+        Image.fromarray(random.integers(0, 20 + 4 * index, size, dtype=np.uint8)).save(folder / f"{index}.png")
+    Image.new("RGB", (40, 9)).save(folder / "tiny.png")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_batch_norms_adapt_to_the_photographs(enhance, make_run, folder: Path, tmp_path: Path) -> None:
     run, cpu = make_run(), torch.device("cpu")
-    ended = enhance(run, photos, tmp_path / "out", "--adapt")
-    assert (ended.code, "3 of 4 enhanced" in ended.out) == (2, True)  # the broken one is named as ever
-    dark = [to_tensor(read_image(photos / name)) for name in ("odd.png", "wide.jpg")]  # tiny.png is too small
-    adapted = Enhancer.load(run / "checkpoints" / "best.pt", cpu, adapt_to=dark).enhance(dark[0])
-    written = to_tensor(read_image(tmp_path / "out" / "odd.png"))
+    ended = enhance(run, folder, tmp_path / "out", "--adapt")
+    assert (ended.code, "11 of 12 enhanced" in ended.out) == (2, True)  # the broken one is named as ever
+    assert "adapted to 10 of 12 photographs" in ended.out
+    dark = [to_tensor(read_image(folder / f"{index}.png")) for index in range(10)]
+    kept = load(run / "checkpoints" / "best.pt")
+    model = load_model(kept, run, cpu)
+    as_saved = Enhancer(model, cpu).enhance(dark[0])
+    recalibrate_on_images(model, dark, cpu)
+    adapted = Enhancer(model, cpu).enhance(dark[0])
+    written = to_tensor(read_image(tmp_path / "out" / "0.png"))
     torch.testing.assert_close(written, adapted, atol=0.5 / 255 + 1e-6, rtol=0)
-    as_saved = Enhancer.load(run / "checkpoints" / "best.pt", cpu).enhance(dark[0])
     assert (adapted - as_saved).abs().max() > 2 / 255
 
 
-def test_other_norms_cannot_adapt(enhance, make_run, photos: Path, tmp_path: Path) -> None:
-    ended = enhance(make_run(norm="gn"), photos, tmp_path / "out", "--adapt")
+def test_too_few_photographs_to_adapt_to_are_told(enhance, make_run, folder: Path, tmp_path: Path) -> None:
+    for index in range(3):
+        (folder / f"{index}.png").unlink()
+    for photos, found in ((folder, "7 of 9"), (folder / "5.png", "1 of 1")):
+        ended = enhance(make_run(photos.name), photos, tmp_path / "out", "--adapt")
+        assert ended.code == 2
+        assert f"{folder}: {found} photographs can be adapted to, and --adapt needs 8; leave it out" in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_adapting_keeps_within_the_memory(enhance, make_run, folder: Path, tmp_path: Path) -> None:
+    ended = enhance(make_run(), folder, tmp_path / "out", "--adapt", "--max-memory", "0.001")
     assert ended.code == 2
-    assert "no batch norm with running statistics; use norm=bn" in ended.err
+    assert "--max-memory 0.001 is too small for --adapt: give " in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("norm", "frozen", "why"),
+    [("gn", False, "norm=gn keeps no running statistics"), ("bn", True, "trained with frozen statistics")],
+)
+def test_what_cannot_adapt_is_told(
+    enhance, make_run, folder: Path, tmp_path: Path, norm: str, frozen: bool, why: str
+) -> None:
+    run = make_run(norm=norm)
+    kept = load(run / "checkpoints" / "best.pt")
+    kept.frozen = frozen
+    save(kept, run / "checkpoints" / "best.pt")
+    ended = enhance(run, folder, tmp_path / "out", "--adapt")
+    assert ended.code == 2
+    assert ended.err.startswith("error: --adapt: ")
+    assert why in ended.err
+    assert ended.err.rstrip().endswith("leave it out")
     assert not (tmp_path / "out").exists()

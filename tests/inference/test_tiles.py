@@ -119,7 +119,7 @@ def test_the_enhancer_takes_large_photographs_in_tiles(norm: str) -> None:
     whole, tiled = Enhancer(model, CPU), Enhancer(model, CPU, max_gib=GIB)
     assert tiled.side**2 < 700 * 800 < whole.side**2
     torch.testing.assert_close(tiled.enhance(image), whole.enhance(image), rtol=0, atol=1e-5)
-    limits = [side_within(whole.model, 2**20 * mib, CPU) for mib in (50, 200)]
+    limits = [side_within(whole.model, mib / 1024, CPU) for mib in (50, 200)]
     assert limits[1] == pytest.approx(2 * limits[0], abs=1)
     taken = [peak_bytes(lambda each=each: each.enhance(image)) for each in (tiled, whole)]
     assert taken[0] < GIB * 2**30 + 3 * image.nbytes < taken[1]  # with the image padded, and the result

@@ -1,7 +1,8 @@
 """Precise-BN: the running statistics become those of a population, and nothing else changes."""
 
 import copy
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from enhance.errors import UserError
 from enhance.norm.batch import BatchNorm
 from enhance.norm.group import GroupNorm
-from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate, running_statistics
+from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate, recalibrate_on_images, running_statistics
 
 SIZES = [(2, 9, 12), (1, 17, 5), (3, 8, 8)]
 
@@ -112,6 +113,43 @@ def test_no_images_are_told(none) -> None:
     with pytest.raises(UserError, match="no images were given"):
         recalibrate(model, none)
     assert model.running_var.tolist() == [1, 1, 1]
+
+
+def test_a_single_position_is_told_and_changes_nothing() -> None:
+    model = BatchNorm(3)
+    with pytest.raises(UserError, match="a single position has no variance"):
+        recalibrate(model, [torch.rand(1, 3, 1, 1)])
+    assert model.running_var.tolist() == [1, 1, 1]
+
+
+def batches_seen(images: Iterable[Tensor], **options: int) -> list[Tensor]:
+    model, batches = BatchNorm(3), []
+    model.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0]))
+    recalibrate_on_images(model, images, torch.device("cpu"), **options)
+    return batches
+
+
+def test_a_small_image_does_not_cut_the_others_down() -> None:
+    sizes = [(40, 60), (60, 40), (16, 16), (50, 50), (20, 18)]
+    batches = batches_seen(torch.rand(3, *size) for size in sizes)
+    assert sorted(tuple(batch.shape) for batch in batches) == [(2, 3, 16, 16), (3, 3, 40, 40)]
+
+
+def test_of_a_large_image_the_middle_is_seen_and_kept() -> None:
+    alive: list[weakref.ref[torch.UntypedStorage]] = []
+
+    def large() -> Iterator[Tensor]:
+        for _ in range(3):
+            image = torch.zeros(3, 200, 300)
+            image[:, 60:140, 90:210] = 1
+            alive.append(weakref.ref(image.untyped_storage()))
+            yield image
+            del image
+            assert sum(storage() is not None for storage in alive) <= 1
+
+    (batch,) = batches_seen(large(), largest_area=40 * 60)
+    assert batch.shape == (3, 3, 40, 60)
+    assert batch.min() == 1
 
 
 @pytest.mark.parametrize("norm", [BatchNorm, nn.BatchNorm2d])

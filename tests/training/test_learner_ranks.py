@@ -28,7 +28,7 @@ CASES = {
 def make_learner(settings: Settings) -> Learner:
     settings.model.width, settings.model.depth = 8, 1
     settings.precision = "fp32"
-    learner = Learner(settings, 10, plan_memory(settings, torch.device("cpu"), torch.float32))
+    learner = Learner(plan_memory(settings, torch.device("cpu"), torch.float32), 10)
     torch.nn.init.normal_(learner.model.output.weight, std=0.05)  # zero before training: nothing before it would learn
     return learner
 
