@@ -143,8 +143,8 @@ def _panel(axes: Axes, lines: dict[str, Curve], key: str) -> None:
     if numeric:
         axes.set_xscale("log")
         places = {value: float(value) for value in values}
-        # At most a part of the way to the next value.
-        gap = min((places[b] / places[a] for a, b in pairwise(values)), default=2.0)
+        # A part of the way to the next value, and no more where that is far.
+        gap = min(2.0, *(places[b] / places[a] for a, b in pairwise(values)))
     else:
         places = {value: float(number) for number, value in enumerate(values)}
     for number, (label, curve) in enumerate(lines.items()):
