@@ -4,7 +4,6 @@ python scripts/compare_checkpoints.py runs/A runs/B
 """
 
 import argparse
-import dataclasses
 from statistics import fmean
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from enhance import checkpoint
 from enhance.device import choose_device
 from enhance.errors import DataError, told_to_the_user
-from enhance.evaluation.choose import choose_pairs
+from enhance.evaluation.choose import choose_pairs, seen_in_training
 from enhance.evaluation.evaluate import score
 from enhance.evaluation.intervals import TITLES, interval, scenes_of
 from enhance.settings import DataSettings
@@ -31,16 +30,16 @@ def main() -> None:
     device = choose_device(args.device)
     files = [checkpoint.locate(each, "") for each in args.checkpoints]
     kept = [checkpoint.load(file) for file in files]
-    data = DataSettings(name=args.data, root=args.root) if args.data else kept[0].settings.data
-    choices = [choose_pairs(each.settings, dataclasses.replace(data)) for each in kept]
-    source = choices[0].source
+    choice = choose_pairs(kept[0].settings, DataSettings(name=args.data, root=args.root) if args.data else None)
+    source = choice.source
+    _, of_b = seen_in_training(kept[1].settings, source)
     a, b = (
         score(checkpoint.load_model(each, file, device), source, device) for each, file in zip(kept, files, strict=True)
     )
     scenes = scenes_of(source)
     print(f"A {files[0]}\nB {files[1]}")
-    print(f"{choices[0].data}, {choices[0].split}: {len(source)} images of {scenes.max() + 1} scenes")
-    for warning in dict.fromkeys(warning for choice in choices for warning in choice.warnings):
+    print(f"{choice.data}, {choice.split}: {len(source)} images of {scenes.max() + 1} scenes")
+    for warning in dict.fromkeys(choice.warnings + of_b):
         print(f"warning: {warning}")
     for key, title in TITLES.items():
         differences = [getattr(one, key) - getattr(other, key) for one, other in zip(a, b, strict=True)]

@@ -14,8 +14,10 @@ from enhance.errors import SettingsError, told_to_the_user
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 
 
-def _name(file: Path) -> str:
-    return file.parents[1].name if file.parent.name == "checkpoints" else file.stem
+def _named(files: list[Path]) -> dict[str, Path]:
+    """By the run's name, or the file's; by its whole path where two share a name."""
+    names = [file.parents[1].name if file.parent.name == "checkpoints" else file.stem for file in files]
+    return {name if names.count(name) == 1 else str(file): file for name, file in zip(names, files, strict=True)}
 
 
 def main() -> None:
@@ -26,13 +28,15 @@ def main() -> None:
     parser.add_argument("--max-memory", type=float, default=MAX_GIB, metavar="GIB", help="for the network at work")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     args = parser.parse_args()
+    if args.port is not None and not 0 < args.port < 2**16:
+        raise SettingsError(f"--port {args.port} is out of range: it is between 1 and 65535")
     device = choose_device(args.device)
     files = [locate(run, "runs") for run in args.runs or [None]]
     try:
         from enhance.inference.page import Page, served
     except ImportError as error:
         raise SettingsError(f"{error.name} is missing: pip install -e '.[demo]'") from error
-    page = Page({_name(file): Enhancer.load(file, device, args.max_memory) for file in files})
+    page = Page({name: Enhancer.load(file, device, args.max_memory) for name, file in _named(files).items()})
     try:
         with served(page, args.host, args.port) as address:
             for number in (signal.SIGINT, signal.SIGTERM):  # which else leaves the uploads behind
@@ -40,7 +44,11 @@ def main() -> None:
             print(f"open {address} (Ctrl-C ends it)", flush=True)
             threading.Event().wait()
     except OSError as error:
-        raise SettingsError(f"--host {args.host} --port {args.port}: {error}") from error
+        port = "" if args.port is None else f" --port {args.port}"
+        raise SettingsError(
+            f"--host {args.host}{port}: cannot be listened at ({error.strerror or error}); give another, "
+            "127.0.0.1 for this computer alone"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Which pairs a checkpoint is scored on, and whether it was trained on them."""
 
+import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from enhance.data.loader import open_report, open_test, open_training
 from enhance.data.pairs import PairSource
 from enhance.data.scenes import SAME_SCENE, perceptual_hash
 from enhance.errors import DataError
-from enhance.settings import DataSettings, Settings
+from enhance.settings import PLACES, CameraSettings, DataSettings, Settings
 
 
 @dataclass
@@ -24,10 +26,11 @@ class Choice:
 
 
 def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool = False) -> Choice:
-    """The report or test part of `data` where it has one, else its validation part; `data` None is the run's own.
+    """The report or test part of `data` where it has one, else its validation part; `data` None is the run's own, as is
+    the data set of the same name in the same place: of this, the parts are those of the run, seen through its camera.
 
-    Training pairs are never scored in silence: a warning counts the pairs of `data` that show a scene of the run's
-    training images, wherever and under whatever name they lie.
+    Training pairs are never scored in silence: a warning counts the pairs that show a scene of the run's training
+    images, wherever and under whatever name they lie.
 
     Args:
         with_training: the run's training pairs are needed, to recalibrate on.
@@ -35,44 +38,78 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
     Raises:
         DataError: the data set cannot be used; where it is the run's own, says how to name another place.
     """
+    own = data is None or _is_own(data, run.data)
     if data is None:
-        return _own(run, with_training or not run.validation.recalibrate)
-    if (data.name, data.root) == (run.data.name, run.data.root):  # the same held-out part, then
-        data.validation_share = run.data.validation_share
-        data.split = data.split or run.data.split
-    split, test = _unseen(data)
-    source = test if test is not None else open_training(data)[1]
-    choice = Choice(data.name, split, source, None)
+        data = run.data
+    elif own:
+        data = _as_trained(data, run.data)
+    training = None
     try:
-        choice.training, _ = open_training(run.data)
+        split, source = _unseen(data)
+        if source is None:
+            training, source = open_training(data)
     except DataError as error:
-        if with_training:
-            raise DataError(f"{error}\nrecalibrate=train needs the run's own training images") from error
-        choice.warnings.append(
-            f"the run's training images ({run.data.name}, {run.data.root}) are not here, so nothing shows whether "
-            "it was trained on some of these"
-        )
-        return choice
-    count = _count_shared(source, choice.training)
-    if count:
-        choice.warnings.append(
-            f"the run was trained on the scenes of {count} of these {len(source)} images, by perceptual hash: "
-            "the scores flatter it"
-        )
-    return choice
+        if not own:
+            raise
+        raise DataError(f"{error}\nthe run's own data; where it was moved, give {_elsewhere(run.data)}") from error
+    if data is not run.data:
+        training = None  # the run may have been trained on another part of it
+    if training is None and with_training:
+        try:
+            training, _ = open_training(run.data)
+        except DataError as error:
+            raise DataError(f"{error}\nthe run's own training images are needed") from error
+    return Choice(data.name, split, source, *seen_in_training(run, source, training))
 
 
-def _own(run: Settings, with_training: bool) -> Choice:
-    try:
-        split, test = _unseen(run.data)
-        if test is not None and not with_training:
-            return Choice(run.data.name, split, test, None)
-        training, validation = open_training(run.data)
-    except DataError as error:
-        raise DataError(f"{error}\nthe run's own data; where it was moved, give data=... data.root=...") from error
-    if test is not None:
-        return Choice(run.data.name, split, test, training)
-    return Choice(run.data.name, split, validation, training)
+def seen_in_training(
+    run: Settings, source: PairSource, training: PairSource | None = None
+) -> tuple[PairSource | None, list[str]]:
+    """The run's training pairs, None where they are not at hand; and a warning where the run was trained on scenes of
+    `source`, by perceptual hash of the bright images, or nothing can tell.
+
+    Args:
+        training: the run's training pairs, where they are open already.
+    """
+    if training is None:
+        try:
+            training, _ = open_training(run.data)
+        except DataError:
+            where = f"{run.data.name}, {run.data.root}"
+            told = "are not here, so nothing shows whether it was trained on some of these"
+            return None, [f"the run's training images ({where}) {told}"]
+    known = np.stack([scene_hash(training, index) for index in range(len(training))])
+    differing = [np.count_nonzero(known != scene_hash(source, index), axis=1) for index in range(len(source))]
+    count = sum(bits.min() <= SAME_SCENE for bits in differing)
+    if not count:
+        return training, []
+    return training, [
+        f"the run was trained on the scenes of {count} of these {len(source)} images, by perceptual hash: "
+        "the scores flatter it"
+    ]
+
+
+def _is_own(data: DataSettings, trained: DataSettings) -> bool:
+    places = (place for place in ("root", "val_root", "low", "normal") if place == "root" or getattr(data, place))
+    return data.name == trained.name and all(_same(getattr(data, key), getattr(trained, key)) for key in places)
+
+
+def _same(place: str | None, other: str | None) -> bool:
+    return place == other or (
+        place is not None and other is not None and Path(place).resolve() == Path(other).resolve()
+    )
+
+
+def _as_trained(data: DataSettings, trained: DataSettings) -> DataSettings:
+    """With what the run says of its own data where `data` says nothing."""
+    places = {key: getattr(data, key) or getattr(trained, key) for key in PLACES}
+    camera = trained.camera if data.camera == CameraSettings() else data.camera
+    return dataclasses.replace(data, **places, camera=camera, validation_share=trained.validation_share)
+
+
+def _elsewhere(data: DataSettings) -> str:
+    split = f" data.split={data.split}" if data.split else ""
+    return f"data={data.name} data.root=DIR{split}"
 
 
 def _unseen(data: DataSettings) -> tuple[str, PairSource | None]:
@@ -81,13 +118,6 @@ def _unseen(data: DataSettings) -> tuple[str, PairSource | None]:
         return "report", report
     test = open_test(data)
     return ("validation" if test is None else "test"), test
-
-
-def _count_shared(source: PairSource, training: PairSource) -> int:
-    """How many bright images of `source` show a scene of the training images, by perceptual hash."""
-    known = np.stack([scene_hash(training, index) for index in range(len(training))])
-    differing = [np.count_nonzero(known != scene_hash(source, index), axis=1) for index in range(len(source))]
-    return sum(bits.min() <= SAME_SCENE for bits in differing)
 
 
 def scene_hash(source: PairSource, index: int) -> np.ndarray:

@@ -6,6 +6,7 @@ Gradio is an extra of the package and imported by this file alone.
 import functools
 import os
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -162,8 +163,11 @@ def served(page: Page, host: str, port: int | None) -> Iterator[str]:
     What is uploaded lies in a folder of its own, which goes away at the end; nothing else is served.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the host is none of this computer's IPv4 addresses, or the port is taken.
     """
+    with socket.socket() as probe:  # Gradio tries a wrong host over and over
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port or 0))
     with tempfile.TemporaryDirectory(prefix="enhance-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         blocks = build(page)

@@ -58,6 +58,22 @@ def test_a_checkpoint_against_itself(run_script: Callable[..., Ended], make_run:
     assert ended.out.count("no difference shown") == 4
 
 
+def test_images_that_one_of_them_was_trained_on_are_told(
+    run_script: Callable[..., Ended], make_run: Callable[..., Path], pairs_root: Path
+) -> None:
+    one, other = make_run("one"), make_run("other")
+    file = one / "checkpoints" / "best.pt"
+    kept = checkpoint.load(file)
+    kept.settings.data.validation_share = 0.5
+    checkpoint.save(kept, file)
+    ended = run_script(SCRIPT, one, other, "--device", "cpu")
+    assert "lol_v1, validation: 4 images" in ended.out
+    assert "trained on the scenes of 2 of these 4 images" in ended.out
+    named = run_script(SCRIPT, one, other, "--data", "lol_v1", "--root", f"{pairs_root}/", "--device", "cpu")
+    assert named.out == ended.out
+    assert "warning" not in run_script(SCRIPT, other, one, "--device", "cpu").out
+
+
 @pytest.mark.parametrize("words", [("--root", "somewhere"), ("--data", "lol")])
 def test_mistakes_are_told(
     run_script: Callable[..., Ended], make_run: Callable[..., Path], words: tuple[str, ...]

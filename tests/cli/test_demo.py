@@ -1,6 +1,8 @@
 """`scripts/demo.py` starts, says where, and ends on Ctrl-C and SIGTERM."""
 
+import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +29,32 @@ def test_the_page_is_there_until_it_is_stopped(make_run: Callable[..., Path], nu
             assert process.wait(timeout=60) == 130
         finally:
             process.kill()
+
+
+def test_runs_of_one_name_are_told_apart(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    one = make_run()
+    other = tmp_path / "elsewhere" / one.name
+    shutil.copytree(one, other)
+    with subprocess.Popen(
+        [sys.executable, ROOT / "scripts" / "demo.py", one, other, "--device", "cpu"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[1]
+            config = json.loads(urlopen(f"{address}config", timeout=60).read())
+        finally:
+            process.kill()
+    (choices,) = (part["props"]["choices"] for part in config["components"] if part["props"].get("elem_id") == "model")
+    assert [name for name, _ in choices] == [str(run / "checkpoints" / "best.pt") for run in (one, other)]
+
+
+@pytest.mark.parametrize("words", [("--host", "no.such.host"), ("--host", "::1"), ("--port", "99999")])
+def test_a_place_that_cannot_be_listened_at_is_told(
+    run_script: Callable[..., Ended], make_run: Callable[..., Path], words: tuple[str, str]
+) -> None:
+    ended = run_script("scripts/demo.py", make_run(), "--device", "cpu", *words)
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {words[0]} {words[1]}")
 
 
 def test_a_missing_run_is_told(run_script: Callable[..., Ended], tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from enhance.checkpoint import load, save
+from enhance.settings import CameraSettings, DataSettings
+
 ROOT = Path(__file__).parents[2]
 FILES = {"report.json", "report.csv", "report.md", "contact_sheet.png"}
 
@@ -130,6 +133,42 @@ def test_scenes_that_the_run_was_trained_on_are_not_scored_in_silence(
     assert "are not here" in warning
 
 
+def test_a_test_part_that_repeats_training_images_is_told(evaluate, make_run, pairs_root: Path, write_pairs) -> None:
+    make_run()
+    write_pairs(pairs_root / "eval15", range(5, 12))
+    ended = evaluate()
+    assert "lol_v1, test: 7 images" in ended.out
+    (warning,) = read_warnings(ended.out)
+    assert "trained on the scenes of" in warning
+
+
+def test_the_runs_own_data_have_its_parts_however_they_are_named(
+    evaluate, make_run, pairs_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run()
+    monkeypatch.chdir(tmp_path)
+    wanted = evaluate().out.splitlines()[0]
+    assert "lol_v1, validation: 2 images" in wanted
+    for root in (f"{pairs_root}/", pairs_root.name, "pairs/../pairs"):
+        ended = evaluate("data=lol_v1", f"data.root={root}", f"out={tmp_path}/out")
+        assert ended.out.splitlines()[0] == wanted
+        assert not read_warnings(ended.out)
+
+
+def test_the_runs_own_photographs_are_seen_through_its_camera(evaluate, make_run, pairs_root: Path, tmp_path) -> None:
+    file = make_run() / "checkpoints" / "best.pt"
+    kept = load(file)
+    photographs = str(pairs_root / "our485" / "high")
+    kept.settings.data = DataSettings("photos", photographs, camera=CameraSettings(-1, -0.5), validation_share=0.25)
+    save(kept, file)
+    assert evaluate(f"out={tmp_path}/own").code == 0
+    named = ("data=photos", f"data.root={photographs}/")
+    assert evaluate(*named, f"out={tmp_path}/named").code == 0
+    assert evaluate(*named, "data.camera.exposure_min_ev=-5", f"out={tmp_path}/other").code == 0
+    own, named_psnr, other = (read_report(tmp_path / name)["mean"]["psnr_input"] for name in ("own", "named", "other"))
+    assert named_psnr == own != other
+
+
 def read_warnings(out: str) -> list[str]:
     return [line for line in out.splitlines() if line.startswith("warning")]
 
@@ -202,7 +241,7 @@ def test_weights_of_another_model_are_told(evaluate, make_run) -> None:
 def test_moved_data_are_told_with_the_way_to_name_their_place(evaluate, make_run, pairs_root: Path) -> None:
     run = make_run()
     pairs_root.rename(pairs_root.with_name("moved"))
-    assert_refused(evaluate(), str(pairs_root), "data.root=")
+    assert_refused(evaluate(), str(pairs_root), "data=lol_v1 data.root=DIR")
     assert [path.name for path in run.iterdir()] == ["checkpoints"]
 
 

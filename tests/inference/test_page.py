@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -61,12 +61,18 @@ def test_a_bad_file_is_told_without_its_place_on_the_server(page: Page, tmp_path
         assert str(tmp_path) not in str(caught.value)
 
 
-def test_a_huge_file_is_refused_by_its_head(page: Page, tmp_path: Path) -> None:
+@pytest.fixture
+def huge(tmp_path: Path) -> Path:
     side = int((MOST_MEGAPIXELS * 1e6) ** 0.5) + 100
     Image.new("1", (side, side)).save(tmp_path / "huge.png")
+    return tmp_path / "huge.png"
+
+
+def test_a_huge_file_is_refused_by_its_head(page: Page, huge: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^huge\.png: .* px are too large"):
-        page.enhance(str(tmp_path / "huge.png"), "first", 1)
-    Image.new("1", (4 * side, 4 * side)).save(tmp_path / "bomb.png")
+        page.enhance(str(huge), "first", 1)
+    side = 4 * Image.open(huge).width
+    Image.new("1", (side, side)).save(tmp_path / "bomb.png")
     with pytest.raises(DataError, match=r"^bomb\.png: far too large"):
         page.enhance(str(tmp_path / "bomb.png"), "first", 1)
 
@@ -96,8 +102,15 @@ def test_it_fetches_nothing_for_others(address: str, route: str) -> None:
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_in_a_browser(address: str, page: Page, photo: Path, tmp_path: Path) -> None:
+def test_in_a_browser(address: str, page: Page, photo: Path, huge: Path, tmp_path: Path) -> None:
+    from playwright.sync_api import Page as Window
     from playwright.sync_api import expect, sync_playwright
+
+    written: dict[tuple[str, float], np.ndarray] = {}
+
+    def choose_second(window: Window) -> None:
+        window.locator("#model input").click()
+        window.get_by_role("option", name="second").click()
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -110,17 +123,38 @@ def test_in_a_browser(address: str, page: Page, photo: Path, tmp_path: Path) -> 
         upload.set_input_files(photo)
         expect(window.locator("#pictures img")).to_have_count(2)
         expect(window.locator("#said")).to_contain_text("80 x 60 px")
-        with window.expect_download() as caught:
-            window.locator("#download").click()
-        caught.value.save_as(tmp_path / caught.value.suggested_filename)
+
+        def download() -> np.ndarray:
+            with window.expect_download() as caught:
+                window.locator("#download").click()
+            assert caught.value.suggested_filename == "night-enhanced.png"
+            caught.value.save_as(tmp_path / "night-enhanced.png")
+            return read_image(tmp_path / "night-enhanced.png").astype(int)
+
+        def until_shown_anew(act: Callable[[], None]) -> None:
+            shown = window.locator("#pictures img").last
+            before = shown.get_attribute("src")
+            assert before is not None
+            act()
+            expect(shown).not_to_have_attribute("src", before)
+
+        written["first", 1.0] = download()
+        until_shown_anew(lambda: choose_second(window))
+        written["second", 1.0] = download()
+        line = window.locator("#strength input[type=range]")
+        until_shown_anew(lambda: line.click(position={"x": 1, "y": 5}))
+        written["second", 0.0] = download()
         window.locator("#photo").get_by_label("Clear").click()
         expect(window.locator("#pictures img")).to_have_count(0)
         (tmp_path / "text.png").write_text("no image")
         upload.set_input_files(tmp_path / "text.png")
         expect(window.get_by_text("text.png: not an image file")).to_be_visible()
+        window.locator("#photo").get_by_label("Clear").click()
+        upload.set_input_files(huge)
+        expect(window.get_by_text("px are too large for this page")).to_be_visible()
         browser.close()
-    wanted = page.enhance(str(photo), "first", 1)[2]
-    written = read_image(tmp_path / "night-enhanced.png").astype(int)
-    assert np.abs(written - (wanted * 255).permute(1, 2, 0).numpy()).max() <= 0.51
+    for (name, strength), pixels in written.items():
+        wanted = page.enhance(str(photo), name, strength)[2]
+        assert np.abs(pixels - (wanted * 255).permute(1, 2, 0).numpy()).max() <= 0.51, (name, strength)
     elsewhere = [url for url in requested if not url.startswith((address, "data:", "blob:"))]
     assert elsewhere == []
