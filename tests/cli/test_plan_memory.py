@@ -38,6 +38,14 @@ def test_it_plans_for_a_cuda_device_that_is_not_here(plan: Callable[..., Ended])
     assert "bfloat16, for cuda" in ended.out
 
 
+@pytest.mark.parametrize("experiment", ["lol_v1", "lol_v2"])
+def test_the_full_recipe_fits_a_card_of_8_gb(run_script: Callable[..., Ended], experiment: str) -> None:
+    words = (f"experiment={experiment}", "data.root=DIR", "device=cuda", "precision=fp32")
+    ended = run_script("scripts/plan_memory.py", *words)
+    assert ended.code == 0, ended.err
+    assert 500 < row(ended.out, "peak of a training step") < 0.8 * 8192  # the rest is the driver's and the screen's
+
+
 def test_check_measures_a_real_step(plan: Callable[..., Ended]) -> None:
     ended = plan("--check")
     assert ended.code == 0, ended.err
