@@ -1,7 +1,7 @@
-"""Cost of `model=unet_small` under each norm beside the same U-Net with torch.nn.BatchNorm2d, on the CPU, as a Markdown
-table: time of a training step (batch 8, crops of 128, with the trainer's loss, clipping and optimizer), eager and
-compiled, and of a 256x256 image in evaluation and in the enhancer, which folds batch norms. Times are ratios to
-torch's, eager, each measured in turn with it in one process; a ratio is one of medians."""
+"""Cost of a U-Net as wide as `model=unet_small` under each norm beside the same U-Net with torch.nn.BatchNorm2d, on the
+CPU, as a Markdown table: time of a training step (batch 8, crops of 128, with the trainer's loss, clipping and
+optimizer), eager and compiled, and of a 256x256 image in evaluation and in the enhancer, which folds batch norms. Times
+are ratios to torch's, eager, each measured in turn with it in one process; a ratio is one of medians."""
 
 import argparse
 from collections.abc import Callable

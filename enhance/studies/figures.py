@@ -144,7 +144,7 @@ def _panel(axes: Axes, lines: dict[str, Curve], key: str) -> None:
         axes.set_xscale("log")
         places = {value: float(value) for value in values}
         # A part of the way to the next value, and no more where that is far.
-        gap = min(2.0, *(places[b] / places[a] for a, b in pairwise(values)))
+        gap = min([2.0, *(places[b] / places[a] for a, b in pairwise(values))])
     else:
         places = {value: float(number) for number, value in enumerate(values)}
     for number, (label, curve) in enumerate(lines.items()):

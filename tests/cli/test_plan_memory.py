@@ -6,7 +6,15 @@ import pytest
 
 from tests.cli.conftest import Ended
 
-SMALL = ("model.width=8", "model.depth=1", "batch_size=2", "data.crop=48", "device=cpu", "precision=fp32")
+SMALL = (
+    "model.width=8",
+    "model.depth=1",
+    "model.exposure=false",
+    "batch_size=2",
+    "data.crop=48",
+    "device=cpu",
+    "precision=fp32",
+)
 
 
 @pytest.fixture
