@@ -13,3 +13,8 @@ def cached_file(url: str) -> Path:
 def missing(file: Path, url: str) -> str:
     """What to tell where the file is not there."""
     return f"{file} is missing: get it from {url}"
+
+
+def damaged(file: Path, url: str, error: Exception) -> str:
+    """What to tell where the file is there, and what reads it raised `error`."""
+    return f"{file} does not hold its weights ({type(error).__name__}): delete it, and get it again from {url}"

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from enhance.data.images import list_images, read_image, shortened, write_image
-from enhance.data.output import check_picture
+from enhance.data.images import list_images, read_image, shortened
+from enhance.data.output import check_picture, write_picture
 from enhance.errors import DataError, SettingsError, told_to_the_user
 
 GAP = 8  # pixels of white between pictures
+MOST_WIDE = 10000
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -30,23 +31,25 @@ def parse_arguments() -> argparse.Namespace:
 def row(files: list[Path], width: int) -> np.ndarray:
     """The images side by side at one width: uint8 (H, len(files) * (width + GAP), 3)."""
     pictures = [Image.fromarray(read_image(file)) for file in files]
-    height = round(width * pictures[0].height / pictures[0].width)
+    height = max(1, round(width * pictures[0].height / pictures[0].width))
     cells = [np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS)) for picture in pictures]
     return np.concatenate([np.pad(cell, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for cell in cells], axis=1)
 
 
 def main() -> None:
     arguments = parse_arguments()
-    if arguments.width < 1:
-        raise SettingsError(f"--width {arguments.width} is too small: at least 1")
+    if not 1 <= arguments.width <= MOST_WIDE:
+        raise SettingsError(f"--width {arguments.width} is out of range: it is between 1 and {MOST_WIDE}")
     check_picture(arguments.out)
     names = arguments.names or [path.name for path in list_images(arguments.after)]
     pairs = [[arguments.before / name, arguments.after / name] for name in names]
     missing = [str(file) for pair in pairs for file in pair if not file.is_file()]
     if missing:
         raise DataError(f"no such photograph: {shortened(missing)}")
+    if arguments.out.exists() and any(arguments.out.samefile(file) for pair in pairs for file in pair):
+        raise DataError(f"{arguments.out}: one of the photographs themselves; give another OUT")
     rows = [row(pair, arguments.width) for pair in pairs]
-    write_image(arguments.out, np.concatenate(rows)[:-GAP, :-GAP])
+    write_picture(arguments.out, np.concatenate(rows)[:-GAP, :-GAP])
     print(f"{arguments.out}: {len(names)} photographs, before and after")
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from enhance import checkpoint
-from enhance.data.images import write_image
-from enhance.data.output import check_picture
+from enhance.data.output import check_picture, write_picture
 from enhance.device import choose_device
 from enhance.errors import DataError, told_to_the_user
 from enhance.evaluation.choose import choose_pairs
@@ -40,7 +39,7 @@ def main() -> None:
         indices = [source.names.index(name) for name in args.names]
     else:
         indices = differ_most(source, networks, args.count, device)
-    write_image(args.out, np.asarray(draw(source, indices, networks, device)))
+    write_picture(args.out, np.asarray(draw(source, indices, networks, device)))
     print(f"{args.out}: {len(indices)} images, {len(networks)} outputs each")
 
 

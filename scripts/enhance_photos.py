@@ -5,11 +5,15 @@ import time
 from pathlib import Path
 
 from enhance import checkpoint
+from enhance.data.images import SUFFIXES, other_files, shortened
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, told_to_the_user
 from enhance.inference.adapt import FEWEST, adapt
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.photos import enhance_files, pair_with_targets
+
+EXPOSURE_STAYS = """overall brightness does not adapt: model.exposure=true sets it without batch norms; for photographs
+that are darker or brighter than the training's, train with model.exposure=false"""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -45,19 +49,18 @@ def main() -> None:
         raise SettingsError(f"--quality {arguments.quality} is out of range: it is between 1 and 100")
     pairs = pair_with_targets(arguments.photos, arguments.out, arguments.overwrite)
     path = checkpoint.locate(arguments.checkpoint, runs="runs")
+    if arguments.photos.is_dir() and (others := other_files(arguments.photos)):
+        print(f"passed over, not images of the kinds {' '.join(SUFFIXES)}: {shortened(others)}")
     kept, device = checkpoint.load(path), choose_device(arguments.device)
     model = checkpoint.load_model(kept, path, device)
     start = time.perf_counter()
     if arguments.adapt:
         checkpoint.check_statistics(kept, model, "--adapt")
-        seen = adapt(
-            model,
-            [photo for photo, _ in pairs],
-            kept.settings.validation.recalibrate_images,
-            device,
-            arguments.max_memory,
-        )
+        count = kept.settings.validation.recalibrate_images
+        seen = adapt(model, [photo for photo, _ in pairs], count, device, arguments.max_memory)
         print(f"batch norms adapted to {seen} of {len(pairs)} photographs", flush=True)
+        if model.exposure is not None:
+            print(EXPOSURE_STAYS)
     enhancer = Enhancer(model, device, arguments.max_memory)
     failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality)
     seconds = (time.perf_counter() - start) / len(pairs)

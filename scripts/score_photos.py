@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def line(name: str, values: list[float | None], width: int) -> str:
-    """`-` where an image is too small for a score."""
+    """`-` where an image is too small or too flat for a score."""
     return f"{name:{width}}" + "".join(f"{'-' if value is None else f'{value:.2f}':>10}" for value in values)
 
 

@@ -46,6 +46,9 @@ def decoding(path: Path | str, stored: BinaryIO | None = None) -> Iterator[Image
         raise DataError(f"{path}: no such image file; bring it back, or give another") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise DataError(f"{path}: more than {most:.0f} megapixels are refused, for safety; make it smaller") from error
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):  # which is no fault of the image: nothing is to be left out
             raise UserError(f"{path}: cannot be opened ({error.strerror}): raise the limit (ulimit -n 4096)") from error
@@ -123,6 +126,12 @@ def list_images(folder: Path | str) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def other_files(folder: Path) -> list[str]:
+    """Names of what `list_images` passes over in a folder but for hidden files; those of folders end in /."""
+    others = (path for path in folder.iterdir() if not _is_image(path) and not path.name.startswith("."))
+    return sorted(path.name + "/" * path.is_dir() for path in others)
 
 
 def contents(folder: Path) -> str:

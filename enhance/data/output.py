@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from enhance.data.images import contents, image_format
+import numpy as np
+
+from enhance.data.images import contents, image_format, write_image
 from enhance.errors import DataError
 
 
@@ -31,12 +33,27 @@ def new_folder(out: Path) -> Iterator[Path]:
         raise DataError(f"{out}: cannot be written ({error})") from error
 
 
+def write_picture(out: Path, picture: np.ndarray) -> None:
+    """Write uint8 (H, W, 3).
+
+    Raises:
+        DataError: `out` cannot be written, or its format does not hold so large a picture.
+    """
+    try:
+        write_image(out, picture)
+    except (OSError, ValueError) as error:
+        size = f"{picture.shape[1]}x{picture.shape[0]} px"
+        raise DataError(f"{out}: {size} cannot be written ({error}); give another place, or show less") from error
+
+
 def check_picture(out: Path) -> None:
     """Before the work for it begins: a picture can be written to `out`.
 
     Raises:
         DataError: its folder is not there, or its suffix names no format.
     """
+    if out.is_dir():
+        raise DataError(f"{out}: a folder, where the picture should go; give the name of a file")
     if not out.absolute().parent.is_dir():
         raise DataError(f"{out}: its folder is not there; make it, or give another place")
     image_format(out)

@@ -1,22 +1,26 @@
 """A photograph with what its file says besides the colours: depth, alpha, EXIF, colour profile, resolution."""
 
+import os
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
 import torch
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_png
 
 from enhance.data.images import decoding, image_format, to_rgb
+from enhance.errors import DataError
 from enhance.files import replacing
 
+_METRES_AN_INCH = 0.0254
+_LITTLE_ENDIAN = b"II*\0\0\0\0\0"  # the head of a TIFF
 _TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation, on (H, W, C)
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -118,13 +122,14 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
         quality: of JPEG and WebP, 1 to 100.
 
     Raises:
-        DataError: the suffix names no format that can be written.
+        DataError: the suffix names no format that can be written, or the format does not hold such an image.
         OSError: the file cannot be written.
     """
     kind = image_format(path)
     deep = photo.pixels.dtype == np.uint16 and kind in ("PNG", "TIFF")
     most = 65535 if deep else 255
-    values = enhanced.mean(0, keepdim=True) if photo.grey else enhanced
+    grey = photo.grey and (photo.alpha is None or kind in ("PNG", "TIFF"))  # others hold alpha beside colours alone
+    values = enhanced.mean(0, keepdim=True) if grey else enhanced
     pixels = (values * most).round_().permute(1, 2, 0).numpy().astype(np.uint16 if deep else np.uint8)
     if photo.alpha is not None and kind != "JPEG":
         alpha = photo.alpha if deep or photo.alpha.dtype == np.uint8 else (photo.alpha // 257).astype(np.uint8)
@@ -138,7 +143,14 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
             lossy = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
             said = {"exif": photo.exif, "icc_profile": photo.profile}
             picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
-            picture.save(temporary, kind, **lossy, **{key: value for key, value in said.items() if value}, **photo.more)
+            try:
+                picture.save(
+                    temporary, kind, **lossy, **{key: value for key, value in said.items() if value}, **photo.more
+                )
+            except Exception as error:  # Pillow raises many kinds, for as many limits of the formats
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
+                raise DataError(f"{path}: {kind} does not hold this image ({error}); choose .png") from error
 
 
 def _write_deep_tiff(path: Path, pixels: np.ndarray, photo: Photo) -> None:
@@ -152,6 +164,7 @@ def _write_deep_tiff(path: Path, pixels: np.ndarray, photo: Photo) -> None:
         planarconfig=None if pixels.shape[2] == 1 else "contig",
         extrasamples=["unassalpha"] if pixels.shape[2] in (2, 4) else None,
         iccprofile=photo.profile,
+        byteorder="<",
         extratags=[(tag, "s", 0, text, True) for tag, text in exif.items() if isinstance(text, str)],
         resolution=photo.more.get("dpi"),
         resolutionunit="INCH" if "dpi" in photo.more else None,
@@ -160,6 +173,35 @@ def _write_deep_tiff(path: Path, pixels: np.ndarray, photo: Photo) -> None:
         compression="zlib",
         predictor=True,
     )
+    _add_directories(path, exif)
+
+
+def _add_directories(path: Path, exif: Image.Exif) -> None:
+    """Give a little-endian TIFF of one page the directories of camera and place that `exif` holds, which tifffile does
+    not write: they and a new first directory go to the end of the file (TIFF 6.0, section 2)."""
+    with path.open("r+b") as file:
+        file.seek(4)
+        file.seek(*struct.unpack("<I", file.read(4)))
+        entries = [file.read(12) for _ in range(*struct.unpack("<H", file.read(2)))]
+        for part in (ExifTags.Base.ExifOffset, ExifTags.Base.GPSInfo):
+            directory = TiffImagePlugin.ImageFileDirectory_v2(_LITTLE_ENDIAN)
+            for tag, value in exif.get_ifd(part).items():
+                directory[tag] = value
+            if directory:
+                place = _even_end(file)
+                file.write(directory.tobytes(place))
+                entries.append(struct.pack("<HHII", part, 4, 1, place))
+        entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
+        place = _even_end(file)
+        file.write(struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
+        file.seek(4)
+        file.write(struct.pack("<I", place))
+
+
+def _even_end(file: BinaryIO) -> int:
+    """Where a directory may begin, at the end of the file."""
+    end = file.seek(0, os.SEEK_END)
+    return end + file.write(bytes(end % 2))
 
 
 def _write_deep_png(path: Path, pixels: np.ndarray, photo: Photo) -> None:
@@ -174,6 +216,8 @@ def _write_deep_png(path: Path, pixels: np.ndarray, photo: Photo) -> None:
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))]
     if photo.profile:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(photo.profile)))
+    if "dpi" in photo.more:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(each / _METRES_AN_INCH) for each in photo.more["dpi"]), 1)))
     if photo.exif:
         chunks.append((b"eXIf", photo.exif.removeprefix(b"Exif\0\0")))
     chunks += [(b"IDAT", zlib.compress(np.concatenate((kinds, filtered), 1).tobytes())), (b"IEND", b"")]

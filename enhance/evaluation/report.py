@@ -16,7 +16,7 @@ import torch
 from enhance.errors import SettingsError
 from enhance.evaluation.evaluate import SCORES, ImageScore, mean_score
 from enhance.evaluation.intervals import TITLES
-from enhance.evaluation.protocols import told
+from enhance.evaluation.protocols import Protocols, told
 from enhance.files import replacing
 
 GT_MEAN = "GT-mean: the output is first scaled to the reference's mean brightness, which no user has."
@@ -49,7 +49,7 @@ class Evaluation:
     statistics: list[StatisticsScore] = field(default_factory=list)  # batch norms with running statistics only
     warnings: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    protocols: dict[str, dict[str, float]] = field(default_factory=dict)  # means, where they were asked for
+    protocols: Protocols = field(default_factory=dict)  # where they were asked for; their images are those of `scores`
     scenes: int = 0  # that the images show, where they were counted
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # 95 %, of means, by field of ImageScore
 
@@ -97,14 +97,25 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         file.write_text(markdown(evaluation))
     with replacing(folder / "report.csv") as path, path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("name", *SCORES))
-        writer.writerows(dataclasses.astuple(image) for image in evaluation.scores)
+        columns = {
+            f"{name}: {key}": score.images
+            for name, scores in evaluation.protocols.items()
+            for key, score in scores.items()
+        }
+        writer.writerow(("name", *SCORES, *columns))
+        for image, *others in zip(evaluation.scores, *columns.values(), strict=True):
+            writer.writerow((*dataclasses.astuple(image), *others))
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """The report as JSON values. The PSNR of identical images is infinite, for which JSON has no number: null."""
     values = dataclasses.asdict(evaluation) | {"torch": torch.__version__, "gt_mean": GT_MEAN}
     values["mean"] = mean_score(evaluation.scores)
+    protocols = evaluation.protocols.items()
+    values["protocols"] = {name: {key: score.mean for key, score in scores.items()} for name, scores in protocols}
+    values["protocol_intervals"] = {
+        name: {key: score.interval for key, score in scores.items()} for name, scores in protocols
+    }
     for entry, choice in zip(values["statistics"], evaluation.statistics, strict=True):
         del entry["scores"]
         entry["mean"] = mean_score(choice.scores) if choice.scores else None
@@ -139,7 +150,8 @@ def markdown(evaluation: Evaluation) -> str:
     remarks = "\n".join(f"- {remark}" for remark in _remarks(evaluation))
     protocols = ""
     if evaluation.protocols:
-        rows = [["protocol", "PSNR (dB)", "SSIM"], ["---", "---:", "---:"], *told(evaluation.protocols)]
+        header = ["protocol", "PSNR (dB)", "95 % interval", "SSIM", "95 % interval"]
+        rows = [header, ["---", *["---:"] * 4], *told(evaluation.protocols)]
         protocols = "\n".join(_piped(row) for row in rows) + "\n\n"
     return f"# Evaluation\n\n{evaluation.title()}\n\n{means}\n\n{protocols}{remarks}\n\n## Each image\n\n{each}\n"
 
@@ -147,9 +159,9 @@ def markdown(evaluation: Evaluation) -> str:
 def _protocol_lines(evaluation: Evaluation) -> list[str]:
     if not evaluation.protocols:
         return []
-    rows = [["protocol", "PSNR", "SSIM"], *told(evaluation.protocols)]
-    width = max(len(row[0]) for row in rows)
-    return [*(_aligned(row, width) for row in rows), ""]
+    rows = [["protocol", "PSNR", "95 % interval", "SSIM", "95 % interval"], *told(evaluation.protocols)]
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [*("  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]).rstrip() for row in rows), ""]
 
 
 def _mean_rows(evaluation: Evaluation) -> list[list[str]]:

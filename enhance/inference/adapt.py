@@ -49,15 +49,21 @@ def adapt(model: UNet, photos: list[Path], count: int, device: torch.device, max
 
 def _dark(photos: list[Path], count: int) -> Iterator[Tensor]:
     """(3, H, W) each."""
+    chosen = evenly(len(photos), count)
+    others = sorted(set(range(len(photos))) - set(chosen))  # in the place of those that cannot be used
     found = 0
-    for index in tqdm(evenly(len(photos), count), "adapting", unit="photo", disable=None):
-        try:
-            image = read_photo(photos[index]).tensor()
-        except DataError:
-            continue
-        if min(image.shape[1:]) >= SMALLEST_SIDE:
-            found += 1
-            yield image
+    with tqdm(total=len(chosen), desc="adapting", unit="photo", disable=None) as bar:
+        for index in chosen + others:
+            try:
+                image = read_photo(photos[index]).tensor()
+            except DataError:
+                continue
+            if min(image.shape[1:]) >= SMALLEST_SIDE:
+                found += 1
+                bar.update()
+                yield image
+            if found == count:
+                return
     if found < FEWEST:
         raise DataError(
             f"{photos[0].parent}: {found} of {len(photos)} photographs can be adapted to, and --adapt needs {FEWEST}; "

@@ -101,6 +101,14 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
         "parameters": count_parameters(enhancer.model),  # of the file: batch norms are folded
         **_interface(model),
         "largest_difference_to_torch": found.difference,
+        "time": {
+            "width": TIMED[3],
+            "height": TIMED[2],
+            "device": "cpu",
+            "threads": torch.get_num_threads(),
+            "torch_milliseconds": found.torch_milliseconds,
+            "onnxruntime_milliseconds": found.onnxruntime_milliseconds,
+        },
         "versions": {"torch": torch.__version__, "onnxruntime": _onnxruntime_version()},
     }
     _write({out: content, card_file: (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()})
@@ -162,10 +170,14 @@ def compare(enhancer: Enhancer, exported: OnnxEnhancer) -> Comparison:
 
 def _card_file(out: Path, overwrite: bool) -> Path:
     if out.suffix != ".onnx":
-        raise SettingsError(f"{out}: not the name of an ONNX file; give for example {out.with_suffix('.onnx')}")
+        example = out / "model.onnx" if out.is_dir() else out.with_suffix(".onnx")  # `.` and `/` have no name to change
+        raise SettingsError(f"{out}: not the name of an ONNX file; give for example {example}")
     if not out.absolute().parent.is_dir():
         raise SettingsError(f"{out}: its folder is not there; make it, or give another OUT")
     card_file = out.with_suffix(".json")
+    for file in (out, card_file):
+        if file.is_dir():
+            raise SettingsError(f"{file}: is a folder; give another OUT")
     existing = [str(file) for file in (out, card_file) if file.exists()]
     if existing and not overwrite:
         raise SettingsError(f"{shortened(existing)}: already there; give another OUT, or --overwrite")
@@ -176,12 +188,26 @@ def _origin(loaded: Checkpoint, source: Path) -> dict[str, Any]:
     return {
         "checkpoint": str(source),
         "step": loaded.step,
+        "seed": loaded.settings.seed,
+        "git": _git_state(source, loaded.step),
         "model": loaded.settings.model.name,
         "norm": loaded.settings.norm.name,
         "data": loaded.settings.data.name,
         # The PSNR of identical images is infinite, for which JSON has no number.
         "validation": {name: value if math.isfinite(value) else None for name, value in loaded.validation.items()},
     }
+
+
+def _git_state(source: Path, step: int) -> dict[str, Any] | None:
+    """Commit of the code that trained the checkpoint, from its run folder; None where nothing there tells."""
+    folder = source.absolute().parent
+    if folder.name != "checkpoints":
+        return None
+    try:
+        starts = json.loads((folder.parent / "provenance.json").read_text())
+        return [start["git"] for start in starts if start["resumed_at_step"] < step][-1]
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
 
 
 def _interface(model: "onnx.ModelProto") -> dict[str, Any]:
@@ -203,7 +229,7 @@ def _onnxruntime_version() -> str:
 
 
 def _write(contents: dict[Path, bytes]) -> None:
-    """All of the files, or none; they share a folder."""
+    """All of the files are on the disk before the first one takes its place; they share a folder."""
     folder = next(iter(contents)).absolute().parent
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as temporary:

@@ -1,11 +1,12 @@
 """Enhance photographs on disk: one, or a folder of them."""
 
+import mimetypes
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from enhance.data.images import list_images, shortened
+from enhance.data.images import image_format, list_images, shortened
 from enhance.data.photo import read_photo, write_photo
 from enhance.device import memory_told
 from enhance.errors import DataError, SettingsError
@@ -20,12 +21,13 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
         out: a folder; for one photograph also a file name.
 
     Raises:
-        DataError: no photographs, or a result would replace a photograph itself.
+        DataError: no photographs, a result would replace a photograph itself, or its type cannot be written.
         SettingsError: results exist and `overwrite` is off, or `out` is a file where a folder is needed.
     """
     if not photos.exists():
         raise DataError(f"{photos}: no such photograph or folder")
     if photos.is_file():
+        _check_suffix(out)
         named = out.suffix.lower() in Image.registered_extensions() and not out.is_dir()
         pairs = [(photos, out if named else out / photos.name)]
     else:
@@ -35,12 +37,20 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
         if folder.exists() and not folder.is_dir():
             raise SettingsError(f"{folder}: a file, where the results need a folder; give another OUT")
     for photo, target in pairs:
+        image_format(target)
         if target.exists() and target.samefile(photo):
             raise DataError(f"{target}: the result would replace the photograph itself; give another OUT")
     existing = [str(target) for _, target in pairs if target.exists()]
     if existing and not overwrite:
         raise SettingsError(f"{shortened(existing)}: already there; give another OUT, or --overwrite")
     return pairs
+
+
+def _check_suffix(out: Path) -> None:
+    """A file of a kind that cannot be written would be taken for a folder."""
+    kind, _ = mimetypes.guess_type(out.name)
+    if kind is not None and kind.startswith("image/") and not out.is_dir():
+        image_format(out)
 
 
 def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: float, quality: int) -> list[str]:
@@ -66,6 +76,8 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: 
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_photo(target, photograph, enhanced, quality)
+        except DataError as error:
+            failures.append(str(error))
         except OSError as error:
             raise SettingsError(f"{target}: cannot be written ({error.strerror or error}); give another OUT") from error
     return failures

@@ -53,10 +53,12 @@ def side_within(model: UNet, max_gib: float, device: torch.device) -> int:
     """Side in pixels of the largest square, margin included, that goes through the U-Net within `max_gib`, estimated.
 
     Raises:
-        SettingsError: `max_gib` is not above 0.
+        SettingsError: `max_gib` is not above 0, or infinite.
     """
     if not max_gib > 0:
         raise SettingsError(f"--max-memory {max_gib:g} is too small: it is more than 0, in GiB")
+    if math.isinf(max_gib):
+        raise SettingsError(f"--max-memory {max_gib:g} is no limit: give the memory in GiB")
     with torch.inference_mode():
         image = torch.zeros(1, 3, _PROBE, _PROBE, device=device)
         per_pixel = _HIDDEN * peak_bytes(lambda: model(image)) / _PROBE**2

@@ -1,10 +1,12 @@
 """Run a command as a user does, on a small run of an untrained model."""
 
+import json
 import runpy
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from enhance.norm.recalibrate import running_statistics
 from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
 
 ROOT = Path(__file__).parents[2]
+WRITTEN = {"report.json", "report.csv", "report.md", "contact_sheet.png"}  # by evaluate.py
 
 
 @dataclass
@@ -43,6 +46,17 @@ def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         return Ended(code, out, err)
 
     return run
+
+
+@pytest.fixture
+def evaluate(run_script: Callable[..., Ended], tmp_path: Path) -> Callable[..., Ended]:
+    """Run evaluate.py on the runs that `make_run` writes."""
+    return lambda *arguments: run_script("evaluate.py", f"runs={tmp_path / 'runs'}", "device=cpu", *arguments)
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
 
 
 @pytest.fixture

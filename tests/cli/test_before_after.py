@@ -28,9 +28,34 @@ def test_missing_photograph_is_named(run_script, tmp_path: Path) -> None:
     assert not (tmp_path / "sheet.png").exists()
 
 
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    for folder in ("dark", "bright"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (3000, 30)).save(tmp_path / folder / "a.png")
+    return tmp_path / "dark", tmp_path / "bright"
+
+
 @pytest.mark.parametrize(
-    ("out", "width", "told"), [("none/sheet.png", "20", "not there"), ("sheet.png", "0", "--width 0")]
+    ("out", "width", "told"),
+    [
+        ("none/sheet.png", "20", "not there"),
+        ("sheet.png", "0", "--width 0"),
+        ("sheet.png", "100000000", "--width 100000000"),
+        ("dark/a.png", "20", "one of the photographs themselves"),
+        ("bright/../dark/a.png", "20", "one of the photographs themselves"),
+        ("bright", "20", "a folder"),
+        ("sheet.webp", "9000", "18008x90 px cannot be written"),
+        ("/proc/sheet.png", "20", "cannot be written"),
+    ],
 )
-def test_mistakes_are_told(run_script, tmp_path: Path, out: str, width: str, told: str) -> None:
-    ended = run_script("scripts/before_after.py", tmp_path, tmp_path, tmp_path / out, "--width", width)
-    assert (ended.code, told in ended.err) == (2, True)
+def test_mistakes_are_told(run_script, folders, tmp_path: Path, out: str, width: str, told: str) -> None:
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    ended = run_script("scripts/before_after.py", *folders, tmp_path / out, "--width", width)
+    assert (ended.code, told in ended.err) == (2, True), ended.err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
+def test_a_photograph_that_is_very_wide_has_a_row_all_the_same(run_script, folders, tmp_path: Path) -> None:
+    assert run_script("scripts/before_after.py", *folders, tmp_path / "sheet.png", "--width", "20").code == 0
+    assert Image.open(tmp_path / "sheet.png").size == (48, 1)

@@ -10,6 +10,7 @@ from PIL import Image
 from enhance.checkpoint import load, load_model, save
 from enhance.data.images import read_image, to_tensor
 from enhance.inference.enhancer import Enhancer
+from enhance.models.unet import build_unet
 from enhance.norm.recalibrate import recalibrate_on_images
 
 
@@ -134,9 +135,50 @@ def test_tiles_give_the_same_file(enhance, make_run, tmp_path: Path) -> None:
     assert (whole != tiled).mean() < 1e-3
 
 
+def test_a_result_that_its_format_cannot_hold_is_named_and_the_others_are_done(
+    enhance, make_run, photos: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (66000, 16)).save(photos / "panorama.png")
+    (photos / "panorama.png").rename(photos / "panorama.jpg")  # Pillow reads it by its content
+    ended = enhance(make_run(), photos, tmp_path / "out")
+    assert ended.code == 2
+    assert "3 of 4 enhanced" in ended.out
+    assert "panorama.jpg: JPEG does not hold this image" in ended.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["odd.png", "tiny.png", "wide.jpg"]
+
+
+def test_what_is_passed_over_is_said(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    (photos / "day1").mkdir()
+    (photos / "c.heic").write_text("")
+    (photos / ".hidden").write_text("")
+    ended = enhance(make_run(), photos, tmp_path / "out")
+    assert ended.code == 0
+    (line,) = (line for line in ended.out.splitlines() if line.startswith("passed over"))
+    assert line.endswith(": c.heic, day1/")
+
+
+@pytest.mark.parametrize(("photo", "out"), [("odd.png", "bright.heic"), ("plain", "out"), ("plain", "out.gz")])
+def test_a_kind_that_cannot_be_written_is_told_before_the_work(
+    enhance, make_run, photos: Path, tmp_path: Path, photo: str, out: str
+) -> None:
+    (photos / "plain").write_bytes((photos / "odd.png").read_bytes())
+    ended = enhance(make_run(), photos / photo, tmp_path / out)
+    assert ended.code == 2
+    assert "no format to write" in ended.err
+    assert not (tmp_path / out).exists()
+
+
+def test_more_pixels_than_are_safe_are_told(enhance, make_run, tmp_path: Path) -> None:
+    Image.new("1", (18000, 10000)).save(tmp_path / "bomb.png")
+    ended = enhance(make_run(), tmp_path / "bomb.png", tmp_path / "out")
+    assert ended.code == 2
+    assert "bomb.png: more than 179 megapixels are refused" in ended.err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (("--max-memory", "inf"), "--max-memory inf"),
         (("--strength", "1.5"), "--strength 1.5"),
         (("--quality", "0"), "--quality 0"),
         (("--max-memory", "0"), "--max-memory 0"),
@@ -179,6 +221,28 @@ def test_batch_norms_adapt_to_the_photographs(enhance, make_run, folder: Path, t
     written = to_tensor(read_image(tmp_path / "out" / "0.png"))
     torch.testing.assert_close(written, adapted, atol=0.5 / 255 + 1e-6, rtol=0)
     assert (adapted - as_saved).abs().max() > 2 / 255
+
+
+def test_others_take_the_place_of_a_broken_photograph(enhance, make_run, folder: Path, tmp_path: Path) -> None:
+    run = make_run()
+    kept = load(run / "checkpoints" / "best.pt")
+    kept.settings.validation.recalibrate_images = 8
+    save(kept, run / "checkpoints" / "best.pt")
+    (folder / "0.png").write_bytes(b"no image")
+    assert "adapted to 8 of 12 photographs" in enhance(run, folder, tmp_path / "out", "--adapt").out
+
+
+@pytest.mark.parametrize("exposure", [False, True])
+def test_that_overall_brightness_does_not_adapt_is_said(
+    enhance, make_run, folder: Path, tmp_path: Path, exposure: bool
+) -> None:
+    run = make_run()
+    kept = load(run / "checkpoints" / "best.pt")
+    kept.settings.model.exposure = exposure
+    kept.model = build_unet(kept.settings.model, kept.settings.norm).state_dict()
+    save(kept, run / "checkpoints" / "best.pt")
+    ended = enhance(run, folder, tmp_path / "out", "--adapt")
+    assert ("train with model.exposure=false" in ended.out) == exposure
 
 
 def test_too_few_photographs_to_adapt_to_are_told(enhance, make_run, folder: Path, tmp_path: Path) -> None:

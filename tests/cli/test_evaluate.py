@@ -1,6 +1,5 @@
 """`python evaluate.py` from the command line to the files, and what it refuses."""
 
-import json
 import os
 import pickle
 import subprocess
@@ -14,18 +13,7 @@ from PIL import Image
 
 from enhance.checkpoint import load, save
 from enhance.settings import CameraSettings, DataSettings
-
-ROOT = Path(__file__).parents[2]
-FILES = {"report.json", "report.csv", "report.md", "contact_sheet.png"}
-
-
-@pytest.fixture
-def evaluate(run_script, tmp_path: Path):
-    return lambda *arguments: run_script("evaluate.py", f"runs={tmp_path / 'runs'}", "device=cpu", *arguments)
-
-
-def read_report(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "report.json").read_text())
+from tests.cli.conftest import ROOT, WRITTEN, read_report
 
 
 def test_by_default_the_newest_run_is_scored_on_its_own_held_out_images(evaluate, make_run) -> None:
@@ -37,7 +25,7 @@ def test_by_default_the_newest_run_is_scored_on_its_own_held_out_images(evaluate
     assert f"{newer}/checkpoints/best.pt" in first
     assert "lol_v1, validation: 2 images" in first
     folder = newer / "evaluation-lol_v1-validation"
-    assert {path.name for path in folder.iterdir()} == FILES
+    assert {path.name for path in folder.iterdir()} == WRITTEN
     report = read_report(folder)
     assert len(report["scores"]) == 2
     assert report["statistics"] == []
@@ -100,7 +88,7 @@ def test_other_data_and_another_folder_can_be_given(evaluate, make_run, tmp_path
     assert ended.code == 0, ended.err
     assert "lol_v1, test: 2 images" in ended.out
     assert "warning" not in ended.out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
 
 
 def test_images_smaller_than_a_training_crop_are_scored(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
@@ -269,14 +257,3 @@ def test_as_a_process_it_ends_with_2_and_leaves_nothing_behind(tmp_path: Path) -
         "error: nowhere: no run with a checkpoint here; train first (python train.py), or give checkpoint=PATH\n"
     )
     assert list(tmp_path.iterdir()) == []
-
-
-def test_all_protocols_are_printed_and_written(evaluate, make_run) -> None:
-    run = make_run()
-    ended = evaluate("protocol=all")
-    assert ended.code == 0, ended.err
-    report = read_report(run / "evaluation-lol_v1-validation")
-    assert report["protocols"]["RGB"]["psnr"] == pytest.approx(report["mean"]["psnr"], abs=1e-6)
-    assert f"{report['protocols']['Y of BT.601']['psnr']:.2f}" in ended.out
-    assert "| Y of BT.601 |" in (run / "evaluation-lol_v1-validation" / "report.md").read_text()
-    assert evaluate("protocol=grey").code == 2

@@ -24,7 +24,10 @@ def test_the_file_gives_the_enhancers_image_and_the_card_says_what_it_is(export,
     file = make_run() / "checkpoints" / "best.pt"
     saved = checkpoint.load(file)
     saved.validation = {"psnr": 19.5, "ssim": 0.875, "psnr_input": float("inf")}
+    saved.settings.seed = 5
     checkpoint.save(saved, file)
+    git = {"commit": "f" * 40, "dirty": True}
+    (file.parents[1] / "provenance.json").write_text(json.dumps([{"resumed_at_step": 0, "git": git}]))
     out = tmp_path / "small.onnx"
     ended = export(file.parent.parent, out)
     assert ended.code == 0, ended.err
@@ -33,15 +36,20 @@ def test_the_file_gives_the_enhancers_image_and_the_card_says_what_it_is(export,
     assert second.startswith("600x400 on the CPU: PyTorch ")
 
     enhancer = Enhancer.load(file, torch.device("cpu"))
-    image = torch.rand(3, 17, 31)
     session = onnxruntime.InferenceSession(out)
-    enhanced = torch.from_numpy(session.run(["enhanced"], {"image": image[None].numpy()})[0][0])
-    torch.testing.assert_close(enhanced, enhancer.enhance(image), rtol=0, atol=1e-4)
+    for size in ((17, 31), (41, 90)):
+        image = torch.rand(3, *size)
+        enhanced = torch.from_numpy(session.run(["enhanced"], {"image": image[None].numpy()})[0][0])
+        torch.testing.assert_close(enhanced, enhancer.enhance(image), rtol=0, atol=1e-4)
 
     card = json.loads(out.with_suffix(".json").read_text())
     assert card.pop("sha256") == hashlib.sha256(out.read_bytes()).hexdigest()
     assert card.pop("opset") == onnx.load(out).opset_import[0].version
     assert 0 <= card.pop("largest_difference_to_torch") < 1e-4
+    time = card.pop("time")
+    told = f"PyTorch {time.pop('torch_milliseconds'):.0f} ms, onnxruntime {time.pop('onnxruntime_milliseconds'):.0f} ms"
+    assert told in second
+    assert time == {"width": 600, "height": 400, "device": "cpu", "threads": torch.get_num_threads()}
     for side, name in (("input", "image"), ("output", "enhanced")):
         described = card.pop(side)
         assert described.pop("meaning")
@@ -51,6 +59,8 @@ def test_the_file_gives_the_enhancers_image_and_the_card_says_what_it_is(export,
         "file": "small.onnx",
         "checkpoint": str(file),
         "step": 7,
+        "seed": 5,
+        "git": git,
         "model": saved.settings.model.name,
         "norm": "bn",
         "data": "lol_v1",
@@ -90,6 +100,20 @@ def test_a_place_that_does_not_do_is_told(export, make_run, tmp_path: Path, out:
     assert ended.code == 2
     assert told in ended.err
     assert not (tmp_path / out).exists()
+
+
+@pytest.mark.parametrize("out", [".", "", "..", "/"])
+def test_a_folder_for_the_file_is_told_with_a_name_in_it(
+    export, make_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    run = make_run()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    ended = export(run, out)
+    assert ended.code == 2
+    told = f"{Path(out)}: not the name of an ONNX file; give for example {Path(out) / 'model.onnx'}"
+    assert ended.err == f"error: {told}\n"
+    assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_a_missing_run_is_told(export, tmp_path: Path) -> None:

@@ -55,11 +55,24 @@ def scores(ended: Ended) -> dict[str, list[str]]:
     return {Path(words[0]).name: words[1:] for words in lines if words[:1] != ["mean"]}
 
 
-def test_damage_is_seen(run_script: Callable[..., Ended], photos: Path, cache: Path) -> None:
-    NIQE(weights_path=None, round_tensor=True).create_weights(Photographs(), save_path=str(cache / "niqe_weights.pt"))
+@pytest.fixture
+def brisque(cache: Path) -> Path:
+    """Random weights of BRISQUE."""
     random = torch.Generator().manual_seed(0)
     support = torch.rand(770, generator=random), torch.rand(770, 36, generator=random)
     torch.save(support, cache / "brisque_svm_weights.pt")
+    return cache / "brisque_svm_weights.pt"
+
+
+@pytest.fixture
+def niqe(cache: Path) -> Path:
+    """Weights of NIQE that rank nothing."""
+    torch.save({"mu": torch.zeros(36), "cov": torch.eye(36)}, cache / "niqe_weights.pt")
+    return cache / "niqe_weights.pt"
+
+
+def test_damage_is_seen(run_script: Callable[..., Ended], photos: Path, cache: Path, brisque: Path) -> None:
+    NIQE(weights_path=None, round_tensor=True).create_weights(Photographs(), save_path=str(cache / "niqe_weights.pt"))
     ended = run_script(SCRIPT, photos)
     assert ended.code == 0, ended.err
     assert ended.out.splitlines()[0].split() == ["NIQE", "BRISQUE"]
@@ -83,11 +96,86 @@ def test_missing_weights_are_named(run_script: Callable[..., Ended], photos: Pat
     assert list(cache.iterdir()) == []
 
 
-def test_a_broken_photo_is_named_after_the_others(run_script: Callable[..., Ended], photos: Path, cache: Path) -> None:
-    torch.save({"mu": torch.zeros(36), "cov": torch.eye(36)}, cache / "niqe_weights.pt")
+def test_a_broken_photo_is_named_after_the_others(run_script: Callable[..., Ended], photos: Path, niqe: Path) -> None:
     (photos / "broken.png").write_bytes(b"no image")
     ended = run_script(SCRIPT, photos)
     assert ended.code == 2
     assert ended.err.startswith(f"error: {photos / 'broken.png'}: ")
     assert "BRISQUE: " in ended.out  # its weights are missing, which keeps nobody from NIQE
     assert set(scores(ended)) >= {"clean.png", "blurred.png", "noisy.png", "small.png"}
+
+
+def night(height: int, width: int, lit: int) -> np.ndarray:
+    """Black but for `lit` squares of noise."""
+    image = np.zeros((height, width, 3), np.uint8)
+    for left in range(10, 10 + 100 * lit, 100):
+        image[10:30, left : left + 20] = np.random.default_rng(0).integers(0, 256, (20, 20, 3))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "measured"),
+    [
+        (night(200, 300, lit=0), [False, False]),
+        (np.full((200, 300, 3), 128, np.uint8), [False, False]),
+        (np.repeat([0, 255], 150)[None, :, None].repeat(200, 0).repeat(3, 2).astype(np.uint8), [False, False]),
+        (night(200, 300, lit=1), [False, True]),  # detail in one patch alone, of which there is no covariance
+        (night(200, 300, lit=2), [True, True]),
+        (night(3, 3, lit=0), [False, False]),
+        (np.random.default_rng(0).integers(0, 256, (1, 1, 3)).astype(np.uint8), [False, False]),
+        (np.random.default_rng(0).integers(0, 256, (6, 300, 3)).astype(np.uint8), [False, False]),
+        (np.random.default_rng(0).integers(0, 256, (300, 7, 3)).astype(np.uint8), [False, False]),
+        (np.random.default_rng(0).integers(0, 256, (8, 300, 3)).astype(np.uint8), [False, True]),
+    ],
+    ids=["black", "grey", "halves", "one light", "two lights", "3x3", "1x1", "6x300", "300x7", "8x300"],
+)
+def test_where_there_is_nothing_to_measure_the_others_go_on(
+    run_script: Callable[..., Ended], photos: Path, niqe: Path, brisque: Path, image: np.ndarray, measured: list[bool]
+) -> None:
+    Image.fromarray(image).save(photos / "a.png")
+    ended = run_script(SCRIPT, photos)
+    assert ended.code == 0, ended.err
+    found = scores(ended)
+    assert [value != "-" for value in found["a.png"]] == measured
+    assert all(np.isfinite(float(value)) for value in found["a.png"] if value != "-")
+    assert "-" not in found["clean.png"]
+    assert ended.out.splitlines()[-1].startswith(f"mean of {photos}")
+    assert "nan" not in ended.out
+
+
+def test_a_score_that_is_no_number_is_not_told(
+    run_script: Callable[..., Ended], photos: Path, niqe: Path, brisque: Path
+) -> None:
+    torch.save((torch.full((770,), torch.nan), torch.rand(770, 36)), brisque)
+    ended = run_script(SCRIPT, photos)
+    assert ended.code == 0, ended.err
+    assert scores(ended)["clean.png"][1] == "-"
+    assert ended.out.splitlines()[-1].split()[-1] == "-"
+
+
+DAMAGES = {
+    "a web page": lambda file: file.write_text("<!DOCTYPE html><html>Not found</html>"),
+    "cut short": lambda file: file.write_bytes(file.read_bytes()[:500]),
+    "of another shape": lambda file: torch.save({"mu": torch.zeros(3), "cov": torch.eye(3)}, file),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_weights_are_told_before_the_table(
+    run_script: Callable[..., Ended], photos: Path, niqe: Path, brisque: Path, damage: str
+) -> None:
+    DAMAGES[damage](brisque)
+    ended = run_script(SCRIPT, photos)
+    assert ended.code == 0, ended.err
+    told, header = ended.out.splitlines()[:2]
+    assert told.startswith(f"BRISQUE: {brisque} does not hold its weights (")
+    assert "delete it, and get it again from https://github.com/" in told
+    assert header.split() == ["NIQE"]
+
+    DAMAGES[damage](niqe)
+    ended = run_script(SCRIPT, photos)
+    assert ended.code == 2
+    assert ended.out == ""
+    first, second = ended.err.splitlines()
+    assert first.startswith(f"error: NIQE: {niqe} does not hold its weights (")
+    assert second == told

@@ -76,6 +76,34 @@ def test_sixteen_bits_are_kept(tmp_path: Path, suffix: str, channels: int) -> No
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_keep_what_camera_and_place_were(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "a camera"
+    camera = {ExifTags.Base.DateTimeOriginal: "2020:01:02 03:04:05", ExifTags.Base.ISOSpeedRatings: 6400}
+    place = {ExifTags.GPS.GPSLatitudeRef: "N", ExifTags.GPS.GPSLatitude: (48.0, 12.0, 3.5)}
+    exif.get_ifd(ExifTags.Base.ExifOffset).update(camera)
+    exif.get_ifd(ExifTags.Base.GPSInfo).update(place)
+    Image.fromarray(random(20, 31, 3)).save(tmp_path / "a.png", exif=exif, icc_profile=PROFILE, dpi=(300, 200))
+    photo = read_photo(tmp_path / "a.png")
+    photo.pixels = random(20, 31, 3, dtype=np.uint16)
+    write_photo(tmp_path / f"b{suffix}", photo, photo.tensor(), 95)
+    copy = copied(tmp_path / f"b{suffix}", tmp_path / f"c{suffix}")
+    assert np.array_equal(copy.pixels, photo.pixels)
+    assert copy.profile == PROFILE
+    with Image.open(tmp_path / f"c{suffix}") as file:
+        assert dict(file.getexif().get_ifd(ExifTags.Base.ExifOffset)) == camera
+        assert dict(file.getexif().get_ifd(ExifTags.Base.GPSInfo)) == place
+        assert file.info["dpi"] == pytest.approx((300, 200), abs=0.1)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zstd", "deflate", "none"])
+def test_sixteen_bits_are_read_however_they_are_packed(tmp_path: Path, compression: str) -> None:
+    pixels = random(20, 30, 3, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", compression=compression, predictor=False)
+    assert np.array_equal(read_photo(tmp_path / "a.tif").pixels, pixels)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_grey_stays_grey(tmp_path: Path, suffix: str, dtype: type) -> None:
     pixels = random(20, 30, dtype=dtype)
@@ -97,6 +125,21 @@ def test_alpha_is_kept(tmp_path: Path, mode: str) -> None:
     assert np.array_equal(after.alpha, before.alpha)
     assert np.array_equal(after.pixels, before.pixels)
     assert copied(tmp_path / "a.png", tmp_path / "b.jpg").alpha is None  # JPEG holds none
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".ppm", ".jpg"])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_every_format_takes_what_it_can_of_alpha(tmp_path: Path, suffix: str, mode: str) -> None:
+    Image.fromarray(random(20, 30, 4)).convert(mode).save(tmp_path / "a.png")
+    copy = copied(tmp_path / "a.png", tmp_path / f"b{suffix}", quality=100)
+    assert copy.pixels.shape == (20, 30, 3)
+
+
+def test_what_a_format_does_not_hold_is_told(tmp_path: Path) -> None:
+    Image.new("RGB", (17000, 1)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"b\.webp: WEBP does not hold this image"):
+        copied(tmp_path / "a.png", tmp_path / "b.webp")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_sixteen_bits_into_a_format_of_eight(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from enhance.evaluation.protocols import LPIPS, PROTOCOLS, score_protocols, to_8_bits, to_y
+from enhance.evaluation.intervals import interval
+from enhance.evaluation.protocols import LPIPS, LPIPS_GT_MEAN, PROTOCOLS, score_protocols, to_8_bits, to_y
 
 CPU = torch.device("cpu")
+GREY = np.array([0.299, 0.587, 0.114])
 
 
 class Two:
@@ -19,10 +21,16 @@ class Two:
 
     names = ("a", "b")
 
+    def __init__(self, height: int = 64, width: int = 80) -> None:
+        self.size = 3, height, width
+
+    def __len__(self) -> int:
+        return 2
+
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
         random = torch.Generator().manual_seed(index)
-        target = torch.rand(3, 64, 80, generator=random)
-        return (target + 0.1 * torch.randn(3, 64, 80, generator=random)).clamp(0, 1), target
+        target = torch.rand(self.size, generator=random)
+        return (0.7 * target + 0.1 * torch.randn(self.size, generator=random)).clamp(0, 1), target
 
 
 def as_numpy(image: Tensor) -> np.ndarray:
@@ -42,27 +50,67 @@ def test_8_bits_are_those_of_a_file(tmp_path: Path) -> None:
     torch.testing.assert_close(to_8_bits(image), stored, atol=1e-6, rtol=0)
 
 
-def test_means_are_those_of_scikit_image() -> None:
+def eight_bits(image: np.ndarray) -> np.ndarray:
+    return np.rint(image * 255) / 255
+
+
+def gt_mean(image: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return np.clip(image * (target @ GREY).mean() / (image @ GREY).mean(), 0, 1)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    return image @ GREY
+
+
+def y(image: np.ndarray) -> np.ndarray:
+    return skimage.color.rgb2ycbcr(image)[..., 0] / 255
+
+
+REFERENCES = {
+    "RGB": lambda output, target: (output, target),
+    "RGB, GT-mean": lambda output, target: (gt_mean(output, target), target),
+    "RGB, saved with 8 bits": lambda output, target: (eight_bits(output), target),
+    "RGB, saved with 8 bits, GT-mean": lambda output, target: (gt_mean(eight_bits(output), target), target),
+    "grey": lambda output, target: (grey(output), grey(target)),
+    "grey, GT-mean": lambda output, target: (grey(gt_mean(output, target)), grey(target)),
+    "Y of BT.601": lambda output, target: (y(output), y(target)),
+    "Y of BT.601, GT-mean": lambda output, target: (y(gt_mean(output, target)), y(target)),
+}
+
+
+def test_every_image_has_the_scores_of_scikit_image() -> None:
     found, _ = score_protocols(nn.Identity(), Two(), CPU)
-    assert set(found) >= set(PROTOCOLS)
-    changes = {
-        "RGB": as_numpy,
-        "RGB, saved with 8 bits": None,
-        "grey": lambda image: as_numpy(image) @ np.array([0.299, 0.587, 0.114]),
-        "Y of BT.601": lambda image: skimage.color.rgb2ycbcr(as_numpy(image))[..., 0] / 255,
-    }
-    for name, change in changes.items():
-        scores = []
+    assert set(found) - {LPIPS, LPIPS_GT_MEAN} == set(PROTOCOLS) == set(REFERENCES)
+    options = {"data_range": 1, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "full": True}
+    for name, change in REFERENCES.items():
+        psnr, ssim = [], []
         for index in range(2):
-            low, target = Two().whole(index)
-            if change is None:
-                pair = np.rint(as_numpy(low) * 255) / 255, as_numpy(target)
-            else:
-                pair = change(low), change(target)
-            scores.append(skimage.metrics.peak_signal_noise_ratio(pair[1], pair[0], data_range=1))
-        assert found[name]["psnr"] == pytest.approx(np.mean(scores), abs=1e-3), name
-    assert found["RGB, GT-mean"]["psnr"] != found["RGB"]["psnr"]
-    assert found["grey"]["ssim"] > found["RGB"]["ssim"]  # noise of three channels is averaged
+            output, target = change(*map(as_numpy, Two().whole(index)))
+            psnr.append(skimage.metrics.peak_signal_noise_ratio(target, output, data_range=1))
+            channels = 2 if target.ndim == 3 else None
+            _, full = skimage.metrics.structural_similarity(output, target, channel_axis=channels, **options)
+            ssim.append(full[5:-5, 5:-5].mean())
+        assert found[name]["psnr"].images == pytest.approx(psnr, abs=1e-3), name
+        assert found[name]["ssim"].images == pytest.approx(ssim, abs=1e-4), name
+        assert found[name]["psnr"].mean == pytest.approx(np.mean(psnr), abs=1e-3), name
+        assert found[name]["ssim"].mean == pytest.approx(np.mean(ssim), abs=1e-4), name
+    assert len({found[name]["psnr"].mean for name in PROTOCOLS}) == len(PROTOCOLS)  # none is another under a new name
+    assert found["grey"]["ssim"].mean > found["RGB"]["ssim"].mean  # noise of three channels is averaged
+
+
+def test_intervals_are_over_scenes() -> None:
+    found, _ = score_protocols(nn.Identity(), Two(), CPU)
+    for scores in found.values():
+        for score in scores.values():
+            assert score.interval == interval(score.images, np.array([0, 1]))
+            assert score.interval is not None
+
+    class OneScene(Two):
+        def whole(self, index: int) -> tuple[Tensor, Tensor]:
+            return super().whole(0)
+
+    found, _ = score_protocols(nn.Identity(), OneScene(), CPU)
+    assert all(score.interval is None for scores in found.values() for score in scores.values())
 
 
 def test_missing_weights_are_named_and_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -74,21 +122,82 @@ def test_missing_weights_are_named_and_nothing_is_fetched(monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lpips_where_weights_are_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With untrained weights: that the file is read, and that equal images have no distance."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir()
+def alexnet_file(folder: Path) -> Path:
+    """Where torch's cache in `folder` keeps AlexNet."""
     name = torchvision.models.AlexNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
-    torch.manual_seed(0)
-    torch.save(torchvision.models.alexnet().state_dict(), tmp_path / "checkpoints" / name)
+    return folder / "hub" / "checkpoints" / name
+
+
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of torch with untrained weights; those of the classifier, which LPIPS leaves aside, take no room."""
+    folder = tmp_path_factory.mktemp("torch")
+    alexnet_file(folder).parent.mkdir(parents=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = torchvision.models.alexnet().state_dict()
+    for name, value in state.items():
+        if name.startswith("classifier"):
+            state[name] = torch.zeros(1).expand(value.shape)
+    torch.save(state, alexnet_file(folder))
+    return folder
+
+
+def test_lpips_where_weights_are_at_hand(monkeypatch: pytest.MonkeyPatch, alexnet: Path) -> None:
+    """With untrained weights: that the file is read, and that equal images have no distance."""
+    monkeypatch.setenv("TORCH_HOME", str(alexnet))
     found, remarks = score_protocols(nn.Identity(), Two(), CPU)
     assert remarks == []
-    assert found[LPIPS]["lpips"] > 1e-4
+    assert found[LPIPS]["lpips"].mean > 1e-4
+    assert found[LPIPS]["lpips"].mean == np.mean(found[LPIPS]["lpips"].images)
 
     class Same(Two):
+        factor = 1.0
+
         def whole(self, index: int) -> tuple[Tensor, Tensor]:
             _, target = super().whole(index)
-            return target, target
+            return target * self.factor, target
 
     equal, _ = score_protocols(nn.Identity(), Same(), CPU)
-    assert equal[LPIPS]["lpips"] == pytest.approx(0, abs=1e-6)
+    assert equal[LPIPS]["lpips"].images == pytest.approx([0, 0], abs=1e-6)
+
+    Same.factor = 0.5
+    darker, _ = score_protocols(nn.Identity(), Same(), CPU)
+    assert darker[LPIPS]["lpips"].mean > 1e-4
+    assert darker[LPIPS_GT_MEAN]["lpips"].images == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_lpips_is_left_out_where_an_image_is_too_small(monkeypatch: pytest.MonkeyPatch, alexnet: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(alexnet))
+    found, remarks = score_protocols(nn.Identity(), Two(31, 40), CPU)
+    assert remarks == []
+    assert len(found[LPIPS]["lpips"].images) == 2
+
+    class SecondIsSmall(Two):
+        def whole(self, index: int) -> tuple[Tensor, Tensor]:
+            return Two(40, 31 - index).whole(index)
+
+    found, remarks = score_protocols(nn.Identity(), SecondIsSmall(), CPU)
+    assert remarks == ["LPIPS: left out: b is 30x40 px, and AlexNet needs 31 a side"]
+    assert set(found) == set(PROTOCOLS)
+    assert len(found["RGB"]["psnr"].images) == 2
+
+
+@pytest.mark.parametrize("damage", ["a web page", "cut short", "of another model"])
+def test_damaged_weights_are_named_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alexnet: Path, damage: str
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = alexnet_file(tmp_path)
+    file.parent.mkdir(parents=True)
+    if damage == "a web page":
+        file.write_text("<!DOCTYPE html><html>Not found</html>")
+    elif damage == "cut short":
+        file.write_bytes(alexnet_file(alexnet).read_bytes()[:100_000])
+    else:
+        torch.save({"weight": torch.zeros(3)}, file)
+    found, (remark,) = score_protocols(nn.Identity(), Two(), CPU)
+    assert remark.startswith(f"LPIPS: {file} does not hold its weights (")
+    assert "delete it, and get it again from https://download.pytorch.org/" in remark
+    assert len(remark.splitlines()) == 1
+    assert set(found) == set(PROTOCOLS)

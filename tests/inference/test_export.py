@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -67,12 +68,21 @@ def test_the_enhancers_images_at_any_size(norm: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"depth": 4, "down": "strided"}, {"unshuffle": 1}, {"exposure": True}, {"brightened": True}]
+    "options",
+    [
+        {"depth": 4, "down": "strided"},
+        {"unshuffle": 1},
+        {"exposure": True},
+        {"brightened": True},
+        {"context": True, "depth": 3},
+        {"exposure": True, "brightened": True},
+    ],
 )
 def test_other_u_nets(options: dict) -> None:
+    """Above all those that take means of the whole image, which a fixed size would make constants of."""
     enhancer = Enhancer(trained_unet("bn", **options), CPU)
     exported = OnnxEnhancer(to_onnx(enhancer).SerializeToString())
-    for size in SIZES:
+    for size in [*SIZES, (203, 118)]:
         assert_equal_images(enhancer, exported, size)
 
 
@@ -114,6 +124,29 @@ def checkpoint_file(tmp_path: Path) -> Path:
     return tmp_path / "a.pt"
 
 
+STARTS = [{"resumed_at_step": step, "git": {"commit": f"{step:040d}", "dirty": False}} for step in (0, 5, 7)]
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "wanted"),
+    [
+        ("checkpoints", json.dumps(STARTS), STARTS[1]["git"]),  # step 7 was trained before the run went on from it
+        ("checkpoints", json.dumps(STARTS[2:]), None),
+        ("checkpoints", '[{"resumed_at_step": 0, "git": null}]', None),
+        ("checkpoints", "[", None),
+        ("checkpoints", "[1]", None),
+        ("checkpoints", None, None),
+        ("kept", json.dumps(STARTS), None),  # of another run, for all one knows
+    ],
+)
+def test_the_commit_is_that_which_trained_the_checkpoint(
+    tmp_path: Path, place: str, content: str | None, wanted: dict | None
+) -> None:
+    if content is not None:
+        (tmp_path / "provenance.json").write_text(content)
+    assert export._git_state(tmp_path / place / "best.pt", step=7) == wanted
+
+
 def test_a_model_that_differs_is_not_written(checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = checkpoint_file.with_name("a.onnx")
     monkeypatch.setattr(export, "to_onnx", lambda _: export_once("bn")[1])
@@ -138,6 +171,18 @@ def test_a_failure_leaves_what_was_there(checkpoint_file: Path, monkeypatch: pyt
     with pytest.raises(SettingsError, match=r"cannot be written \(No space left on device\)"):
         export_onnx(checkpoint_file, out, overwrite=True)
     assert (out.read_text(), card.read_text()) == ("mine", "mine too")
+    assert sorted(checkpoint_file.parent.iterdir()) == [card, out, checkpoint_file]
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.json"])
+def test_a_folder_in_the_place_of_a_file_is_told_before_the_work(checkpoint_file: Path, name: str) -> None:
+    out, card = checkpoint_file.with_name("a.onnx"), checkpoint_file.with_name("a.json")
+    folder, other = (out, card) if name == "a.onnx" else (card, out)
+    folder.mkdir()
+    other.write_text("mine")
+    with pytest.raises(SettingsError, match=rf"{name}: is a folder; give another OUT"):
+        export_onnx(checkpoint_file, out, overwrite=True)
+    assert other.read_text() == "mine"
     assert sorted(checkpoint_file.parent.iterdir()) == [card, out, checkpoint_file]
 
 

@@ -3,12 +3,16 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from kornia.filters import spatial_gradient
 from kornia.losses import ssim_loss
+from scipy.ndimage import correlate1d
 from skimage.metrics import structural_similarity
+from torchvision.models import VGG16_Weights
+from torchvision.transforms.functional import normalize
 
 from enhance.errors import SettingsError
 from enhance.settings import ObjectiveSettings
@@ -90,6 +94,37 @@ def test_charbonnier_edge_and_colour_are_what_they_say() -> None:
     assert parts["edge"].item() == pytest.approx(torch.stack(wanted).mean().item(), rel=1e-4)
 
 
+def blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """By the Gaussian of 33 taps, with zeros around the image (H, W)."""
+    taps = np.exp(-(np.arange(-16, 17) ** 2) / (2 * sigma**2))
+    for axis in (0, 1):
+        image = correlate1d(image, taps / taps.sum(), axis, mode="constant")
+    return image
+
+
+def ms_ssim(output: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Zhao et al. 2017 (arXiv 1511.08861) at each position of a channel (H, W): l of the widest Gaussian, cs of all."""
+    alike = np.ones_like(output)
+    for sigma in (0.5, 1, 2, 4, 8):
+        mean, wanted = blurred(output, sigma), blurred(target, sigma)
+        covariance = blurred(output * target, sigma) - mean * wanted
+        variances = blurred(output**2, sigma) - mean**2 + blurred(target**2, sigma) - wanted**2
+        alike *= (2 * covariance + 0.03**2) / (variances + 0.03**2)
+    return alike * (2 * mean * wanted + 0.01**2) / (mean**2 + wanted**2 + 0.01**2)
+
+
+def test_ms_ssim_is_that_of_its_paper() -> None:
+    random = torch.Generator().manual_seed(0)
+    target = torch.rand(2, 3, 40, 52, generator=random)
+    target[:, 1] *= 0.3  # channels that differ, for none may take another's window
+    output = target * 0.8 + 0.05 * torch.randn(target.shape, generator=random)
+    _, parts = Objective(ObjectiveSettings(**(NONE | {"ms_ssim": 1.0})))(output, target)
+    pairs = zip(output.double().flatten(0, 1).numpy(), target.double().flatten(0, 1).numpy(), strict=True)
+    wanted = 1 - np.mean([ms_ssim(*pair) for pair in pairs])
+    assert 0.1 < wanted < 0.9
+    assert parts["ms_ssim"].item() == pytest.approx(wanted, rel=1e-4)
+
+
 def test_gt_mean_forgives_brightness_alone_and_the_less_the_more_it_is_off() -> None:
     torch.manual_seed(0)
     target = torch.rand(1, 3, 32, 32) * 0.4
@@ -124,11 +159,20 @@ def test_perceptual_needs_weights_and_names_the_file(monkeypatch: pytest.MonkeyP
         Objective(ObjectiveSettings(perceptual=0.1, vgg=str(tmp_path / "no.pth")))
 
 
-def test_perceptual_with_weights(tmp_path: Path) -> None:
-    """Untrained ones: that the file is read, that gradients flow to the output, and that nothing else learns."""
-    torch.manual_seed(0)
-    torch.save(torchvision.models.vgg16().state_dict(), tmp_path / "vgg.pth")
-    objective = Objective(ObjectiveSettings(**(NONE | {"perceptual": 1.0}), vgg=str(tmp_path / "vgg.pth")))
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory: pytest.TempPathFactory) -> tuple[torch.nn.Module, str]:
+    """Untrained, and the file of its weights."""
+    file = tmp_path_factory.mktemp("vgg") / "vgg.pth"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torchvision.models.vgg16().eval()
+    torch.save(model.state_dict(), file)
+    return model, str(file)
+
+
+def test_perceptual_with_weights(vgg: tuple[torch.nn.Module, str]) -> None:
+    """That the file is read, that gradients flow to the output, and that nothing else learns."""
+    objective = Objective(ObjectiveSettings(**(NONE | {"perceptual": 1.0}), vgg=vgg[1]))
     target = torch.rand(1, 3, 32, 32)
     assert objective(target, target)[0].item() == 0
     output = torch.rand(1, 3, 32, 32, requires_grad=True)
@@ -136,3 +180,18 @@ def test_perceptual_with_weights(tmp_path: Path) -> None:
     assert output.grad is not None
     assert output.grad.abs().sum() > 0
     assert not any(parameter.requires_grad for parameter in objective.parameters())
+
+
+def test_perceptual_is_the_distance_at_relu3_3_of_torchvisions_network(vgg: tuple[torch.nn.Module, str]) -> None:
+    model, file = vgg
+    third_block = [index for index, layer in enumerate(model.features) if isinstance(layer, torch.nn.MaxPool2d)][2]
+    seen = []
+    model.features[third_block - 1].register_forward_hook(lambda *found: seen.append(found[-1].clone()))
+    images = torch.rand(2, 3, 40, 32), torch.rand(2, 3, 40, 32)
+    standard = VGG16_Weights.IMAGENET1K_V1.transforms()
+    with torch.no_grad():
+        for image in images:
+            model(normalize(image, standard.mean, standard.std))
+    assert seen[0].shape == (2, 256, 10, 8)
+    _, parts = Objective(ObjectiveSettings(**(NONE | {"perceptual": 1.0}), vgg=file))(*images)
+    assert parts["perceptual"].item() == pytest.approx((seen[0] - seen[1]).abs().mean().item(), rel=1e-5)
