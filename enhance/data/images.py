@@ -113,7 +113,8 @@ def list_images(folder: Path | str) -> list[Path]:
     """The image files directly in `folder`, sorted by name; hidden files are left out.
 
     Raises:
-        DataError: the folder is missing or holds no image: says what it looked for and what it found.
+        DataError: the folder is missing, or holds no image (says what it looked for and what it found), or one whose
+            name cannot be printed.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -121,6 +122,9 @@ def list_images(folder: Path | str) -> list[Path]:
     images = sorted(path for path in folder.iterdir() if _is_image(path))
     if not images:
         raise DataError(f"{folder}: no images here (looked for {' '.join(SUFFIXES)}; found {contents(folder)})")
+    for path in images:
+        if not path.name.isprintable():  # of another encoding, or with a line break: no report could name it
+            raise DataError(f"{folder}: the file name {path.name!r} cannot be printed; rename it")
     return images
 
 

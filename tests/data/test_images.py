@@ -1,5 +1,6 @@
 """Every kind of file becomes the RGB that a viewer shows; damaged files and folders are told apart."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -127,3 +128,11 @@ def test_list_images(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", "._a.jpg"):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png"])  # Latin-1, where names are UTF-8
+def test_names_that_cannot_be_printed_are_told(tmp_path: Path, name: bytes) -> None:
+    Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_bytes(b"")
+    with pytest.raises(DataError, match="cannot be printed; rename it") as caught:
+        list_images(tmp_path)
+    str(caught.value).encode()
