@@ -22,15 +22,17 @@ def main() -> None:
     parser.add_argument("checkpoints", metavar="A B", nargs=2, help="run folders (their best.pt) or checkpoint files")
     parser.add_argument("--data", help="a data set's name, such as lol_v1 (default: the data of A's run)")
     parser.add_argument("--root", help="with --data: where it lies")
+    parser.add_argument("--split", help="with --data: CSV file of its parts, as data.split")
     parser.add_argument("--images", action="store_true", help="also print the difference of every image")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     args = parser.parse_args()
-    if args.root and not args.data:
-        raise DataError("--root needs --data, the name of the data set that lies there")
+    if (args.root or args.split) and not args.data:
+        raise DataError("--root and --split need --data, the name of the data set that lies there")
     device = choose_device(args.device)
     files = [checkpoint.locate(each, "") for each in args.checkpoints]
     kept = [checkpoint.load(file) for file in files]
-    choice = choose_pairs(kept[0].settings, DataSettings(name=args.data, root=args.root) if args.data else None)
+    data = DataSettings(name=args.data, root=args.root, split=args.split) if args.data else None
+    choice = choose_pairs(kept[0].settings, data)
     source = choice.source
     _, of_b = seen_in_training(kept[1].settings, source)
     a, b = (

@@ -74,7 +74,22 @@ def test_images_that_one_of_them_was_trained_on_are_told(
     assert "warning" not in run_script(SCRIPT, other, one, "--device", "cpu").out
 
 
-@pytest.mark.parametrize("words", [("--root", "somewhere"), ("--data", "lol")])
+def test_moved_data_are_scored_by_the_parts_that_are_given(
+    run_script: Callable[..., Ended], make_run: Callable[..., Path], pairs_root: Path, tmp_path: Path
+) -> None:
+    run = make_run()
+    parts = ["training"] * 4 + ["validation", "report", "report", "report"]
+    rows = [f"{number},{part}" for number, part in enumerate(parts)]
+    (tmp_path / "split.csv").write_text("\n".join(["name,part", *rows]))
+    moved = pairs_root.rename(tmp_path / "moved")
+    words = ("--data", "lol_v1", "--root", moved, "--split", tmp_path / "split.csv", "--device", "cpu")
+    ended = run_script(SCRIPT, run, run, *words)
+    assert ended.code == 0, ended.err
+    assert "lol_v1, report: 3 images" in ended.out
+    assert "are not here" in ended.out
+
+
+@pytest.mark.parametrize("words", [("--root", "somewhere"), ("--split", "a.csv"), ("--data", "lol")])
 def test_mistakes_are_told(
     run_script: Callable[..., Ended], make_run: Callable[..., Path], words: tuple[str, ...]
 ) -> None:
