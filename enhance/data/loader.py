@@ -12,18 +12,16 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from enhance.data import demo
 from enhance.data.cache import Cache, OpenedImage, open_images
 from enhance.data.images import list_images, shortened
-from enhance.data.layouts import LAYOUTS, Pair, find_pairs
+from enhance.data.layouts import Pair, find_pairs
 from enhance.data.opened import OpenedPairs, check_sides, check_some, pairs_to_score, real_pairs, size_told
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
+from enhance.data.places import check_places
 from enhance.data.scenes import group_scenes, hold_out, perceptual_hash
 from enhance.data.shards import find_shards, open_shards
 from enhance.data.split import PARTS, read_split
 from enhance.data.workers import leave_signals_alone, shared
 from enhance.errors import DataError, UserError
-from enhance.ranges import one_of
-from enhance.settings import PLACES, DataSettings
-
-_KNOWN_PLACES = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split")}
+from enhance.settings import DataSettings
 
 
 def open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
@@ -35,7 +33,7 @@ def open_training(data: DataSettings) -> tuple[PairSource, PairSource]:
     Raises:
         DataError: anything that keeps the data from being trained on.
     """
-    _check_places(data)
+    check_places(data)
     train, validation = _open_training(data)
     if data.training_images is None:
         return train, validation
@@ -66,7 +64,7 @@ def open_test(data: DataSettings) -> PairSource | None:
     Raises:
         DataError: the test pairs are there and cannot be used.
     """
-    _check_places(data)
+    check_places(data)
     if data.name in ("demo", "photos"):
         return None
     if data.name == "shards":
@@ -93,27 +91,6 @@ def open_report(data: DataSettings) -> PairSource | None:
     part_of = read_split(Path(data.split), [pair.name for pair in pairs])
     report = [pair for pair in pairs if part_of[pair.name] == "report"]
     return _openpairs_to_score(report, data, Cache(data.cache_gib, data.cache)) if report else None
-
-
-def _check_places(data: DataSettings) -> None:
-    one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
-    if data.other_cameras and data.name not in ("demo", "photos"):
-        raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")
-    places = _KNOWN_PLACES.get(data.name, ("root", "split"))
-    for key in PLACES:
-        if getattr(data, key) is not None and key not in places:
-            raise DataError(
-                f"data.{key}={getattr(data, key)} means nothing to data={data.name}; "
-                "choose the data set that lies there: data=photos, lol_v1, lol_v2_real, lol_v2_synthetic, pairs, shards"
-            )
-    for one, other in (("root", "val_root"), ("low", "normal")):
-        folder = getattr(data, one)
-        if folder is not None and getattr(data, other) is not None and _same(folder, getattr(data, other)):
-            raise DataError(f"data.{one} and data.{other} are one folder, {folder}: give two")
-
-
-def _same(folder: str, other: str) -> bool:
-    return Path(folder).resolve() == Path(other).resolve()
 
 
 def _in_memory(photographs: dict[str, np.ndarray]) -> list[OpenedImage]:

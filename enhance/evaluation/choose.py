@@ -2,13 +2,13 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from enhance.data.images import to_pixels
 from enhance.data.loader import open_report, open_test, open_training
 from enhance.data.pairs import PairSource
+from enhance.data.places import same
 from enhance.data.scenes import SAME_SCENE, perceptual_hash
 from enhance.errors import DataError
 from enhance.settings import PLACES, CameraSettings, DataSettings, Settings
@@ -91,13 +91,7 @@ def seen_in_training(
 
 def _is_own(data: DataSettings, trained: DataSettings) -> bool:
     places = (place for place in ("root", "val_root", "low", "normal") if place == "root" or getattr(data, place))
-    return data.name == trained.name and all(_same(getattr(data, key), getattr(trained, key)) for key in places)
-
-
-def _same(place: str | None, other: str | None) -> bool:
-    return place == other or (
-        place is not None and other is not None and Path(place).resolve() == Path(other).resolve()
-    )
+    return data.name == trained.name and all(same(getattr(data, key), getattr(trained, key)) for key in places)
 
 
 def _as_trained(data: DataSettings, trained: DataSettings) -> DataSettings:
