@@ -16,6 +16,7 @@ from enhance.errors import DataError, SettingsError, told_to_the_user
 
 GAP = 8  # pixels of white between pictures
 MOST_WIDE = 10000
+MOST_PIXELS = 2 * Image.MAX_IMAGE_PIXELS  # of a file that can be read again
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -28,12 +29,26 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def row(files: list[Path], width: int) -> np.ndarray:
-    """The images side by side at one width: uint8 (H, len(files) * (width + GAP), 3)."""
-    pictures = [Image.fromarray(read_image(file)) for file in files]
-    height = max(1, round(width * pictures[0].height / pictures[0].width))
-    cells = [np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS)) for picture in pictures]
-    return np.concatenate([np.pad(cell, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for cell in cells], axis=1)
+def sheet(pairs: list[list[Path]], width: int) -> np.ndarray:
+    """A row a pair, its images side by side at one width: uint8 (H, W, 3).
+
+    Raises:
+        SettingsError: it would have too many pixels.
+    """
+    rows = []
+    left = MOST_PIXELS
+    for pair in pairs:
+        pictures = [Image.fromarray(read_image(file)) for file in pair]
+        height = max(1, round(width * pictures[0].height / pictures[0].width))
+        left -= len(pair) * (width + GAP) * (height + GAP)
+        if left < 0:
+            raise SettingsError(
+                f"--width {width}: {len(pairs)} photographs make a picture of more than {MOST_PIXELS / 1e6:.0f} "
+                "megapixels; give a smaller --width, or fewer --names"
+            )
+        cells = [np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS)) for picture in pictures]
+        rows.append(np.hstack([np.pad(cell, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for cell in cells]))
+    return np.concatenate(rows)[:-GAP, :-GAP]
 
 
 def main() -> None:
@@ -46,10 +61,10 @@ def main() -> None:
     missing = [str(file) for pair in pairs for file in pair if not file.is_file()]
     if missing:
         raise DataError(f"no such photograph: {shortened(missing)}")
-    if arguments.out.exists() and any(arguments.out.samefile(file) for pair in pairs for file in pair):
-        raise DataError(f"{arguments.out}: one of the photographs themselves; give another OUT")
-    rows = [row(pair, arguments.width) for pair in pairs]
-    write_picture(arguments.out, np.concatenate(rows)[:-GAP, :-GAP])
+    folder = arguments.out.absolute().parent
+    if arguments.out.exists() and any(folder.samefile(file.parent) for pair in pairs for file in pair):
+        raise DataError(f"{arguments.out}: there, one of the photographs themselves or beside them; give another OUT")
+    write_picture(arguments.out, sheet(pairs, arguments.width))
     print(f"{arguments.out}: {len(names)} photographs, before and after")
 
 

@@ -1,6 +1,8 @@
 """Image files: read any kind as RGB, write, list."""
 
 import errno
+import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ from enhance.errors import DataError, UserError
 from enhance.files import replacing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+
+# Pillow refuses from 179 megapixels on, and warns of an attack from half as many on, which cameras reach.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_image(path: Path | str, stored: BinaryIO | None = None) -> np.ndarray:
@@ -94,8 +99,10 @@ def write_image(path: Path | str, image: Tensor | np.ndarray) -> None:
     path = Path(path)
     kind = image_format(path)
     picture = Image.fromarray(to_pixels(image) if isinstance(image, Tensor) else image)
+    encoded = io.BytesIO()  # Pillow itself would not tell that a disk is full: it leaves a JPEG cut off
+    picture.save(encoded, kind, **({"quality": 95} if kind == "JPEG" else {}))
     with replacing(path) as temporary:
-        picture.save(temporary, kind, **({"quality": 95} if kind == "JPEG" else {}))
+        temporary.write_bytes(encoded.getbuffer())
 
 
 def to_pixels(image: Tensor) -> np.ndarray:

@@ -1,12 +1,13 @@
 """A photograph with what its file says besides the colours: depth, alpha, EXIF, colour profile, resolution."""
 
+import io
 import os
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -21,6 +22,7 @@ from enhance.files import replacing
 
 _METRES_AN_INCH = 0.0254
 _LITTLE_ENDIAN = b"II*\0\0\0\0\0"  # the head of a TIFF
+_WITHOUT_ALPHA = ("JPEG", "MPO", "EPS", "PCX")
 _TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation, on (H, W, C)
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -71,13 +73,17 @@ def read_photo(path: Path) -> Photo:
 
 
 def _read(path: Path, file: Image.Image) -> Photo:
-    stored = file.getexif().get(ExifTags.Base.Orientation, 1)
-    file.load()  # turns a TIFF
     exif = file.getexif()
-    left = exif.pop(ExifTags.Base.Orientation, 1)
+    stored = exif.get(ExifTags.Base.Orientation, 1)
     if file.format == "TIFF":  # whose other tags say how its pixels lie
-        for tag in set(exif) - set(_ABOUT):
+        for tag in set(exif) - {*_ABOUT, ExifTags.Base.Orientation}:
             del exif[tag]
+    exif.bigtiff = False  # EXIF is of the classic kind, whatever TIFF it was read from
+    about = Image.Exif()
+    about.load(exif.tobytes())  # a copy, for Pillow closes a TIFF that it has loaded, and reads no more of it
+    about.pop(ExifTags.Base.Orientation, 1)
+    file.load()  # turns a TIFF
+    left = file.getexif().get(ExifTags.Base.Orientation, 1)
     profile = file.info.get("icc_profile")
     more = {"dpi": file.info["dpi"]} if "dpi" in file.info else {}
     grey = file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
@@ -86,7 +92,7 @@ def _read(path: Path, file: Image.Image) -> Photo:
     deep = _sixteen_bits(path, file)
     pixels = _TURN.get(left, np.asarray)(_eight_bits(file)) if deep is None else _TURN.get(stored, np.asarray)(deep)
     colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
-    said = exif.tobytes() if len(exif) else b""
+    said = about.tobytes() if len(about) else b""
     return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, grey, said, profile, more)
 
 
@@ -115,7 +121,8 @@ def _sixteen_bits(path: Path, file: Image.Image) -> np.ndarray | None:
 
 def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> None:
     """Write the enhanced colours with all that `photo` says besides, as far as the format of `path` can hold it; 16
-    bits go into PNG and TIFF. `path` holds, at every moment, either the old file or the new one, whole.
+    bits go into PNG and TIFF. `path`, whose folder is made where it is missing, holds, at every moment, either the old
+    file or the new one, whole.
 
     Args:
         enhanced: (3, H, W) in [0, 1].
@@ -131,34 +138,46 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
     grey = photo.grey and (photo.alpha is None or kind in ("PNG", "TIFF"))  # others hold alpha beside colours alone
     values = enhanced.mean(0, keepdim=True) if grey else enhanced
     pixels = (values * most).round_().permute(1, 2, 0).numpy().astype(np.uint16 if deep else np.uint8)
-    if photo.alpha is not None and kind != "JPEG":
+    if photo.alpha is not None and kind not in _WITHOUT_ALPHA:
         alpha = photo.alpha if deep or photo.alpha.dtype == np.uint8 else (photo.alpha // 257).astype(np.uint8)
         pixels = np.concatenate((pixels, alpha[..., None].astype(pixels.dtype)), 2)
+    try:
+        encoded = _encoded(kind, pixels, photo, quality)
+    except Exception as error:  # Pillow raises many kinds, for as many limits of the formats
+        raise DataError(f"{path}: {kind} does not hold this image ({error}); choose .png") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        if deep and kind == "PNG":
-            _write_deep_png(temporary, pixels, photo)
-        elif deep:
-            _write_deep_tiff(temporary, pixels, photo)
-        else:
-            lossy = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
-            said = {"exif": photo.exif, "icc_profile": photo.profile}
-            picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
-            try:
-                picture.save(
-                    temporary, kind, **lossy, **{key: value for key, value in said.items() if value}, **photo.more
-                )
-            except Exception as error:  # Pillow raises many kinds, for as many limits of the formats
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise
-                raise DataError(f"{path}: {kind} does not hold this image ({error}); choose .png") from error
+        temporary.write_bytes(encoded)
 
 
-def _write_deep_tiff(path: Path, pixels: np.ndarray, photo: Photo) -> None:
-    grey = pixels.shape[2] < 3
+def _encoded(kind: str, pixels: np.ndarray, photo: Photo, quality: int) -> bytes:
+    """The file's content, of (H, W, 1 to 4) as it is to be stored. Pillow itself would not tell that a disk is full:
+    it leaves a JPEG cut off."""
+    if pixels.dtype == np.uint16:
+        return _deep_png(pixels, photo) if kind == "PNG" else _deep_tiff(pixels, photo)
+    lossy = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
+    said = {"exif": _directories(photo.exif) if kind == "TIFF" else photo.exif, "icc_profile": photo.profile}
+    picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+    file = io.BytesIO()
+    picture.save(file, kind, **lossy, **{key: value for key, value in said.items() if value}, **photo.more)
+    return file.getvalue()
+
+
+def _directories(encoded: bytes) -> Image.Exif:
+    """EXIF with the directory that lies within the camera's in place of its offset, which Pillow copies into a TIFF."""
     exif = Image.Exif()
-    exif.load(photo.exif)
+    exif.load(encoded)
+    if ExifTags.IFD.Exif in exif and ExifTags.IFD.Interop in exif.get_ifd(ExifTags.IFD.Exif):
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = exif.get_ifd(ExifTags.IFD.Interop)
+    return exif
+
+
+def _deep_tiff(pixels: np.ndarray, photo: Photo) -> bytes:
+    grey = pixels.shape[2] < 3
+    exif = _directories(photo.exif)
+    file = io.BytesIO()
     tifffile.imwrite(
-        path,
+        file,
         pixels.squeeze(2) if pixels.shape[2] == 1 else pixels,
         photometric="minisblack" if grey else "rgb",
         planarconfig=None if pixels.shape[2] == 1 else "contig",
@@ -173,38 +192,38 @@ def _write_deep_tiff(path: Path, pixels: np.ndarray, photo: Photo) -> None:
         compression="zlib",
         predictor=True,
     )
-    _add_directories(path, exif)
+    _add_directories(file, exif)
+    return file.getvalue()
 
 
-def _add_directories(path: Path, exif: Image.Exif) -> None:
+def _add_directories(file: io.BytesIO, exif: Image.Exif) -> None:
     """Give a little-endian TIFF of one page the directories of camera and place that `exif` holds, which tifffile does
     not write: they and a new first directory go to the end of the file (TIFF 6.0, section 2)."""
-    with path.open("r+b") as file:
-        file.seek(4)
-        file.seek(*struct.unpack("<I", file.read(4)))
-        entries = [file.read(12) for _ in range(*struct.unpack("<H", file.read(2)))]
-        for part in (ExifTags.Base.ExifOffset, ExifTags.Base.GPSInfo):
-            directory = TiffImagePlugin.ImageFileDirectory_v2(_LITTLE_ENDIAN)
-            for tag, value in exif.get_ifd(part).items():
-                directory[tag] = value
-            if directory:
-                place = _even_end(file)
-                file.write(directory.tobytes(place))
-                entries.append(struct.pack("<HHII", part, 4, 1, place))
-        entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
-        place = _even_end(file)
-        file.write(struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
-        file.seek(4)
-        file.write(struct.pack("<I", place))
+    file.seek(4)
+    file.seek(*struct.unpack("<I", file.read(4)))
+    entries = [file.read(12) for _ in range(*struct.unpack("<H", file.read(2)))]
+    for part in (ExifTags.Base.ExifOffset, ExifTags.Base.GPSInfo):
+        directory = TiffImagePlugin.ImageFileDirectory_v2(_LITTLE_ENDIAN)
+        for tag, value in exif.get_ifd(part).items():
+            directory[tag] = value
+        if directory:
+            place = _even_end(file)
+            file.write(directory.tobytes(place))
+            entries.append(struct.pack("<HHII", part, 4, 1, place))
+    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
+    place = _even_end(file)
+    file.write(struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
+    file.seek(4)
+    file.write(struct.pack("<I", place))
 
 
-def _even_end(file: BinaryIO) -> int:
+def _even_end(file: io.BytesIO) -> int:
     """Where a directory may begin, at the end of the file."""
     end = file.seek(0, os.SEEK_END)
     return end + file.write(bytes(end % 2))
 
 
-def _write_deep_png(path: Path, pixels: np.ndarray, photo: Photo) -> None:
+def _deep_png(pixels: np.ndarray, photo: Photo) -> bytes:
     """16 bits a channel, which Pillow does not write in colour (PNG specification, ISO/IEC 15948)."""
     height, width, channels = pixels.shape
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
@@ -221,7 +240,6 @@ def _write_deep_png(path: Path, pixels: np.ndarray, photo: Photo) -> None:
     if photo.exif:
         chunks.append((b"eXIf", photo.exif.removeprefix(b"Exif\0\0")))
     chunks += [(b"IDAT", zlib.compress(np.concatenate((kinds, filtered), 1).tobytes())), (b"IEND", b"")]
-    with path.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        for name, data in chunks:
-            file.write(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )

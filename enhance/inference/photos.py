@@ -74,7 +74,6 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: 
             image = photograph.tensor()
             enhanced = image.lerp_(enhancer.enhance(image), strength)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             write_photo(target, photograph, enhanced, quality)
         except DataError as error:
             failures.append(str(error))

@@ -22,6 +22,7 @@ from enhance.norm.batch import BatchNorm
 from enhance.norm.statistics import Moments, channel_moments
 
 _PROBE = 256  # side in pixels of the image that memory is measured on
+_MOST_GIB = 2**20
 _HIDDEN = 1.5  # the CPU's convolutions take up to this times what torch's tensors do, for other layouts
 
 
@@ -53,16 +54,17 @@ def side_within(model: UNet, max_gib: float, device: torch.device) -> int:
     """Side in pixels of the largest square, margin included, that goes through the U-Net within `max_gib`, estimated.
 
     Raises:
-        SettingsError: `max_gib` is not above 0, or infinite.
+        SettingsError: `max_gib` is not above 0, has no room for a pixel, or is above 2**20.
     """
-    if not max_gib > 0:
-        raise SettingsError(f"--max-memory {max_gib:g} is too small: it is more than 0, in GiB")
-    if math.isinf(max_gib):
+    if max_gib > _MOST_GIB:
         raise SettingsError(f"--max-memory {max_gib:g} is no limit: give the memory in GiB")
     with torch.inference_mode():
         image = torch.zeros(1, 3, _PROBE, _PROBE, device=device)
         per_pixel = _HIDDEN * peak_bytes(lambda: model(image)) / _PROBE**2
-    return int(math.sqrt(max_gib * 2**30 / per_pixel))
+    side = int(math.sqrt(max_gib * 2**30 / per_pixel)) if max_gib > 0 else 0
+    if not side:
+        raise SettingsError(f"--max-memory {max_gib:g} is too small: give the memory in GiB, for example 1.5")
+    return side
 
 
 def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[Tile]:

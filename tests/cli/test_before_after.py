@@ -33,6 +33,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     for folder in ("dark", "bright"):
         (tmp_path / folder).mkdir()
         Image.new("RGB", (3000, 30)).save(tmp_path / folder / "a.png")
+        Image.new("RGB", (1, 3000)).save(tmp_path / folder / "tall.png")
     return tmp_path / "dark", tmp_path / "bright"
 
 
@@ -44,6 +45,8 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
         ("sheet.png", "100000000", "--width 100000000"),
         ("dark/a.png", "20", "one of the photographs themselves"),
         ("bright/../dark/a.png", "20", "one of the photographs themselves"),
+        ("dark/tall.png", "20", "one of the photographs themselves or beside them"),
+        ("bright/tall.png", "20", "one of the photographs themselves or beside them"),
         ("bright", "20", "a folder"),
         ("sheet.webp", "9000", "18008x90 px cannot be written"),
         ("/proc/sheet.png", "20", "cannot be written"),
@@ -51,11 +54,19 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 )
 def test_mistakes_are_told(run_script, folders, tmp_path: Path, out: str, width: str, told: str) -> None:
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
-    ended = run_script("scripts/before_after.py", *folders, tmp_path / out, "--width", width)
+    ended = run_script("scripts/before_after.py", *folders, tmp_path / out, "--width", width, "--names", "a.png")
     assert (ended.code, told in ended.err) == (2, True), ended.err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_a_photograph_that_is_very_wide_has_a_row_all_the_same(run_script, folders, tmp_path: Path) -> None:
-    assert run_script("scripts/before_after.py", *folders, tmp_path / "sheet.png", "--width", "20").code == 0
+    words = (*folders, tmp_path / "sheet.png", "--width", "20", "--names", "a.png")
+    assert run_script("scripts/before_after.py", *words).code == 0
     assert Image.open(tmp_path / "sheet.png").size == (48, 1)
+
+
+def test_more_pixels_than_can_be_read_again_are_refused(run_script, folders, tmp_path: Path) -> None:
+    ended = run_script("scripts/before_after.py", *folders, tmp_path / "sheet.png", "--width", "10000")
+    assert ended.code == 2
+    assert "make a picture of more than 179 megapixels; give a smaller --width, or fewer --names" in ended.err
+    assert not (tmp_path / "sheet.png").exists()

@@ -147,6 +147,14 @@ def test_a_result_that_its_format_cannot_hold_is_named_and_the_others_are_done(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["odd.png", "tiny.png", "wide.jpg"]
 
 
+def test_no_folder_is_left_for_a_result_that_its_format_cannot_hold(enhance, make_run, tmp_path: Path) -> None:
+    Image.new("RGB", (17000, 16)).save(tmp_path / "panorama.png")
+    (tmp_path / "panorama.png").rename(tmp_path / "panorama.webp")
+    ended = enhance(make_run(), tmp_path / "panorama.webp", tmp_path / "out")
+    assert (ended.code, "WEBP does not hold this image" in ended.err) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_passed_over_is_said(enhance, make_run, photos: Path, tmp_path: Path) -> None:
     (photos / "day1").mkdir()
     (photos / "c.heic").write_text("")
@@ -183,6 +191,8 @@ def test_more_pixels_than_are_safe_are_told(enhance, make_run, tmp_path: Path) -
         (("--quality", "0"), "--quality 0"),
         (("--max-memory", "0"), "--max-memory 0"),
         (("--max-memory", "nan"), "--max-memory nan"),
+        (("--max-memory", "1e308"), "--max-memory 1e+308"),
+        (("--max-memory", "1e-12"), "--max-memory 1e-12"),
     ],
 )
 def test_values_out_of_range_are_told(
@@ -256,9 +266,11 @@ def test_too_few_photographs_to_adapt_to_are_told(enhance, make_run, folder: Pat
 
 
 def test_adapting_keeps_within_the_memory(enhance, make_run, folder: Path, tmp_path: Path) -> None:
-    ended = enhance(make_run(), folder, tmp_path / "out", "--adapt", "--max-memory", "0.001")
-    assert ended.code == 2
-    assert "--max-memory 0.001 is too small for --adapt: give " in ended.err
+    run = make_run()
+    for given, told in (("0.001", "0.001 is too small for --adapt: give "), ("1e-12", "1e-12 is too small")):
+        ended = enhance(run, folder, tmp_path / "out", "--adapt", "--max-memory", given)
+        assert ended.code == 2
+        assert f"--max-memory {told}" in ended.err
     assert not (tmp_path / "out").exists()
 
 

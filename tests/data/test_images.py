@@ -1,7 +1,10 @@
 """Every kind of file becomes the RGB that a viewer shows; damaged files and folders are told apart."""
 
 import os
+import resource
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -114,6 +117,26 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         write_image(tmp_path / "kept.xyz", np.zeros((4, 4, 3), np.uint8))
     assert [path.name for path in tmp_path.iterdir()] == ["kept.png"]
     assert read_image(tmp_path / "kept.png").shape == (4, 4, 3)
+
+
+def test_an_image_for_which_there_is_no_room_is_not_left_cut_off(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20480, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_image(tmp_path / "a.jpg", pixels)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_as_many_pixels_as_a_large_camera_takes_are_no_attack(tmp_path: Path) -> None:
+    Image.new("1", (12000, 9000)).save(tmp_path / "a.png")
+    code = "import sys; from enhance.data.images import decoding\nwith decoding(sys.argv[1]) as file: print(file.size)"
+    words = [sys.executable, "-c", code, tmp_path / "a.png"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("(12000, 9000)\n", "")
 
 
 def test_list_images(tmp_path: Path) -> None:

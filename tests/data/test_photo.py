@@ -1,5 +1,6 @@
 """What a photograph's file says besides the colours comes through."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,32 @@ def test_sixteen_bits_keep_what_camera_and_place_were(tmp_path: Path, suffix: st
         assert file.info["dpi"] == pytest.approx((300, 200), abs=0.1)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_directory_within_that_of_the_camera_is_kept(tmp_path: Path, suffix: str, dtype: type) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "a camera"
+    exif.get_ifd(ExifTags.Base.ExifOffset)[ExifTags.IFD.Interop] = {1: "R98"}
+    Image.fromarray(random(20, 31, 3)).save(tmp_path / "a.png", exif=exif.tobytes())
+    photo = read_photo(tmp_path / "a.png")
+    photo.pixels = random(20, 31, 3, dtype=dtype)
+    write_photo(tmp_path / f"b{suffix}", photo, photo.tensor(), 95)
+    copied(tmp_path / f"b{suffix}", tmp_path / f"c{suffix}")
+    with Image.open(tmp_path / f"c{suffix}") as file:
+        assert file.getexif().get_ifd(ExifTags.IFD.Interop) == {1: "R98"}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_a_bigtiff_says_is_kept(tmp_path: Path, suffix: str, dtype: type) -> None:
+    make = (ExifTags.Base.Make, "s", 0, "a camera", True)
+    pixels = random(20, 31, 3, dtype=dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", bigtiff=True, extratags=[make])
+    copied(tmp_path / "a.tif", tmp_path / f"b{suffix}")
+    with Image.open(tmp_path / f"b{suffix}") as file:
+        assert file.getexif()[ExifTags.Base.Make] == "a camera"
+
+
 @pytest.mark.parametrize("compression", ["lzw", "zstd", "deflate", "none"])
 def test_sixteen_bits_are_read_however_they_are_packed(tmp_path: Path, compression: str) -> None:
     pixels = random(20, 30, 3, dtype=np.uint16)
@@ -127,7 +154,7 @@ def test_alpha_is_kept(tmp_path: Path, mode: str) -> None:
     assert copied(tmp_path / "a.png", tmp_path / "b.jpg").alpha is None  # JPEG holds none
 
 
-@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".ppm", ".jpg"])
+@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".ppm", ".jpg", ".mpo", ".pcx"])
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_every_format_takes_what_it_can_of_alpha(tmp_path: Path, suffix: str, mode: str) -> None:
     Image.fromarray(random(20, 30, 4)).convert(mode).save(tmp_path / "a.png")
@@ -138,8 +165,25 @@ def test_every_format_takes_what_it_can_of_alpha(tmp_path: Path, suffix: str, mo
 def test_what_a_format_does_not_hold_is_told(tmp_path: Path) -> None:
     Image.new("RGB", (17000, 1)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"b\.webp: WEBP does not hold this image"):
-        copied(tmp_path / "a.png", tmp_path / "b.webp")
+        copied(tmp_path / "a.png", tmp_path / "new" / "b.webp")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_file_for_which_there_is_no_room_is_not_left_cut_off(tmp_path: Path, suffix: str, dtype: type) -> None:
+    target = tmp_path / f"a{suffix}"
+    target.write_text("mine")
+    photo = Photo(random(200, 300, 3, dtype=dtype))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20480, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_photo(target, photo, photo.tensor(), 95)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    assert target.read_text() == "mine"
 
 
 def test_sixteen_bits_into_a_format_of_eight(tmp_path: Path) -> None:
