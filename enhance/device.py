@@ -34,6 +34,11 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def device_name(device: torch.device) -> str:
+    """The name of a CUDA device, for example `NVIDIA GeForce RTX 3070`; else `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 @contextmanager
 def memory_told(device: torch.device, cure: str | Callable[[], str]) -> Iterator[None]:
     """Within, running out of a device's memory is a `UserError` that says `cure`, or what it returns."""

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from enhance import checkpoint, ranks
 from enhance.data.loader import open_report, open_training
 from enhance.data.pairs import CameraPairs, PairSource
-from enhance.device import choose_device
+from enhance.device import choose_device, device_name
 from enhance.errors import RunComplete, SettingsError, UserError
 from enhance.evaluation.causes import causes
 from enhance.measure import kept_tensors, storage_bytes
@@ -183,6 +183,7 @@ def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSo
         "psnr_validation": f"{kept.validation['psnr']:.4f}",
         "images_per_second": f"{median_speed(read_metrics(folder)):.1f}",
         "kept_mib": f"{_kept_mib(settings):.1f}",
+        "device": device_name(device),
         "threads": settings.threads or "",
         "date": f"{datetime.now():%Y-%m-%d}",
         "commit": git.get("commit", "")[:10] + ("+" if git.get("dirty") else ""),

@@ -18,6 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from enhance import config
+from enhance.device import device_name
 from enhance.errors import SettingsError
 from enhance.files import replacing
 from enhance.settings import Settings
@@ -90,7 +91,7 @@ def provenance(settings: Settings, device: torch.device) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "packages": {package: version(package) for package in PACKAGES},
         "device": str(device),
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "device_name": device_name(device),
         "cpu_threads": torch.get_num_threads(),
         "seed": settings.seed,
     }
