@@ -31,6 +31,7 @@ PARTS = (
     WORKSPACE,
 )
 _CPU = torch.device("cpu")
+_CUDNN = 4  # copies of a convolution's input and output
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ class _Step(Live):
     On the CPU oneDNN copies what does not lie as it computes: in contiguous memory the input or the output on the way
     forward, both on the way back, in channels_last only the weights, and of half types, on the way back, half of the
     input and of the output, transposed. These sizes were read off torch's profiler (docs/scale.md). On CUDA cuDNN
-    chooses its algorithms by trying them, and their workspaces differ: one copy of the input and of the output is
-    assumed, which is what a change of layout takes.
+    chooses its algorithms by trying them, and their workspaces differ: four copies of the input and of the output are
+    assumed, which is near what was measured (docs/scale.md).
     """
 
     def __init__(self, device_type: str) -> None:
@@ -141,13 +142,13 @@ class _Step(Live):
     def _forward(self, x: Tensor, weight: Tensor, *_: Any) -> int:
         y = x.nbytes * weight.shape[0] // x.shape[1]  # at most: strides and missing padding make it smaller
         if self.device_type != "cpu":
-            return x.nbytes + y
+            return _CUDNN * (x.nbytes + y)
         return weight.nbytes + (0 if _channels_last(x) else max(x.nbytes, y))
 
     def _backward(self, grad_y: Tensor, x: Tensor, weight: Tensor, *_: Any) -> int:
         both = grad_y.nbytes + x.nbytes
         if self.device_type != "cpu":
-            return both
+            return _CUDNN * both
         if not _channels_last(x):
             return weight.nbytes + both
         return 2 * weight.nbytes + (both // 2 if x.dtype != torch.float32 else 0)

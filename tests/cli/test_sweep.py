@@ -15,7 +15,7 @@ EXPERIMENTS = {  # what of each is swept here; the length and the size are TINY
     "small_batch": ("norm=bn,in", "batch_size=1,2"),
     "same_learning_rate": ("norm=bn", "batch_size=1,2"),
     "with_context": ("norm=bn,hin", "batch_size=2"),
-    "brightened": ("norm=bn,gn", "batch_size=2"),
+    "with_defaults": ("norm=bn,gn", "batch_size=2"),
     "learning_curve": ("norm=bn,none", "schedule.epochs=null"),
     "frozen_statistics": ("norm.freeze_after=0.5,1",),
     "learning_rate": ("norm=none", "optimizer.lr=1e-4,1e-1"),
