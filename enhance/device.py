@@ -96,9 +96,19 @@ def set_up_torch(threads: int | None, deterministic: bool) -> None:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS does not repeat itself
     torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.benchmark = not deterministic
     # SSIM takes E[x^2] - E[x]^2 of flat regions, where TF32's error of 1e-3 is as large as what is left.
     torch.backends.cudnn.allow_tf32 = False
+
+
+@contextmanager
+def repeating_shapes() -> Iterator[None]:
+    """Within, cuDNN chooses its algorithms by trying all of them, unless the run is deterministic. That takes seconds
+    for every new shape: too long for whole photographs, each of its own size."""
+    torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = False
 
 
 def keep_freed_memory() -> None:

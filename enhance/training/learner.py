@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from enhance import ranks
-from enhance.device import memory_told
+from enhance.device import memory_told, repeating_shapes
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
 from enhance.norm.renorm import set_progress
@@ -95,7 +95,11 @@ class Learner:
             del images  # which would be held through the step
             batch = self.step * settings.accumulate + number
             low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
-            with memory_told(self.device, lambda: less_memory(self.plan)), self._gradients_apart(number):
+            with (
+                memory_told(self.device, lambda: less_memory(self.plan)),
+                repeating_shapes(),
+                self._gradients_apart(number),
+            ):
                 loss, parts = (self._shared or self.losses)(low, normal, watched)
                 self._scaler.scale(loss / settings.accumulate).backward()
             meter.add(len(low), loss.detach(), parts)

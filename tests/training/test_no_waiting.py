@@ -24,6 +24,7 @@ from enhance.training.loss import training_loss
 from enhance.training.objective import Objective
 from enhance.training.profile import bare_steps
 from enhance.training.schedule import build_optimizer
+from enhance.training.trainer import Trainer
 
 CUDA = torch.device("cuda")
 
@@ -94,6 +95,20 @@ def test_forward_optimizer_and_average(fake: FakeTensorMode, norm: str) -> None:
                 optimizer.step()
                 average.update(model, step)
     assert waits.found == []
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_cudnn_tries_algorithms_for_crops_and_not_for_whole_images(deterministic: bool, tmp_path: Path) -> None:
+    settings = Settings(data=DataSettings(crop=32), deterministic=deterministic, runs=str(tmp_path))
+    settings.schedule.steps = 2
+    trainer = Trainer(settings)
+    tried: dict[bool, set[bool]] = {True: set(), False: set()}  # by whether the model is in training mode
+    for model in (trainer.learner.model, trainer.learner.average.model):
+        model.entry.register_forward_pre_hook(
+            lambda entry, _: tried[entry.training].add(torch.backends.cudnn.benchmark)
+        )
+    trainer.fit()
+    assert tried == {True: {not deterministic}, False: {False}}
 
 
 @pytest.mark.gpu
