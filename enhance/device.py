@@ -14,11 +14,14 @@ from enhance.errors import SettingsError, UserError
 
 def choose_device(name: str) -> torch.device:
     """`auto` is a CUDA device where there is one, else the CPU; other names are torch's own. `cuda` is the first one,
-    or that of this process's number under torchrun.
+    or that of this process's number under torchrun. Convolutions in float32 are that from here on, and not in TF32.
 
     Raises:
         SettingsError: the name is malformed, or this machine has no such device.
     """
+    # Its error of 1e-3 would make scores, and tiles beside whole images, differ by device; and SSIM takes
+    # E[x^2] - E[x]^2 of flat regions, where it is as large as what is left.
+    torch.backends.cudnn.allow_tf32 = False
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -96,8 +99,6 @@ def set_up_torch(threads: int | None, deterministic: bool) -> None:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS does not repeat itself
     torch.use_deterministic_algorithms(deterministic)
-    # SSIM takes E[x^2] - E[x]^2 of flat regions, where TF32's error of 1e-3 is as large as what is left.
-    torch.backends.cudnn.allow_tf32 = False
 
 
 @contextmanager

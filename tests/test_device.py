@@ -15,6 +15,12 @@ def test_auto_takes_what_is_here() -> None:
     assert choose_device("cpu") == torch.device("cpu")
 
 
+def test_float32_is_not_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    choose_device("auto")
+    assert not torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", "cuda:x", ""])
 def test_unusable_devices_are_named_with_the_choices(name: str) -> None:
     with pytest.raises(SettingsError, match=rf"^device={name} .*auto"):
