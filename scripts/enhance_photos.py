@@ -13,7 +13,7 @@ from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.photos import enhance_files, pair_with_targets
 
 EXPOSURE_STAYS = """overall brightness does not adapt: model.exposure=true sets it without batch norms; for photographs
-that are darker or brighter than the training's, train with model.exposure=false"""
+that are darker or brighter than the training's, train with model.exposure=false model.brightened=false"""
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -20,7 +20,13 @@ from enhance.ranges import check_ranges
 from enhance.settings import CameraSettings, DataSettings, Settings
 
 CAMERA = dataclasses.fields(CameraSettings)
-HELP = {"ev": "stops", "electrons": "electrons", "seed": "fixes exposures and noise"}
+HELP = {
+    "ev": "stops",
+    "drift": "sd of the log gain of red and of blue",
+    "gain": "relative to green",
+    "electrons": "electrons",
+    "seed": "fixes exposures and noise",
+}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -32,8 +38,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--val-share", type=float, default=0.1, help="part for eval15, whole scenes at a time")
     for field in CAMERA:
         words = field.name.split("_")
-        unit = HELP.get(words[-1], "sd of the log gain of red and of blue")
-        parser.add_argument("--" + "-".join(words), type=type(field.default), default=field.default, help=unit)
+        option, kind = "--" + "-".join(words), type(field.default)
+        parser.add_argument(option, type=kind, default=field.default, help=HELP[words[-1]])
     return parser.parse_args()
 
 
