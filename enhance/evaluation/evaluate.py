@@ -1,19 +1,23 @@
 """Scores of a model on whole images, one at a time: validation in training and `evaluate.py` use it alike."""
 
 import dataclasses
+import math
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from enhance import ranks
 from enhance.data.pairs import WholePairs
-from enhance.device import memory_told, synchronize
+from enhance.device import available_memory, memory_told, synchronize
 from enhance.errors import DataError
 from enhance.evaluation.metrics import match_mean, psnr, ssim
+from enhance.inference.tiles import enhance_tiles, sees_whole, side_within
+from enhance.models.unet import UNet
 
 
 @dataclass(frozen=True)
@@ -34,25 +38,33 @@ SCORES = tuple(field.name for field in dataclasses.fields(ImageScore) if field.n
 
 
 @torch.inference_mode()
-def score(model: nn.Module, source: WholePairs, device: torch.device) -> list[ImageScore]:
-    """Score a model in evaluation mode on each whole pair of `source` alone, in the source's order.
+def score(model: UNet, source: WholePairs, device: torch.device) -> list[ImageScore]:
+    """Score a model in evaluation mode on each whole pair of `source` alone, in the source's order. An image that the
+    device's memory is too small for goes through in tiles, with the same result, and is scored on the CPU.
 
     Raises:
         DataError: an image that is too small to score; names it.
+        UserError: the device's memory is too small for an image all the same.
     """
     assert not model.training
+    memory = None if sees_whole(model) else available_memory(device)
+    side = math.inf if memory is None else side_within(model, memory / 2**30, device)
     scores: list[ImageScore] = []
     hidden = None if ranks.is_first() else True  # None shows the bar on a terminal
     for index, name in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=hidden)):
         with memory_told(device, f"{name} is too large for it; choose a smaller model=, or device=cpu"):
-            low, normal = (image[None].to(device) for image in source.whole(index))
-            if index == 0:
-                model(low)  # warm-up: the first call also pays for set-up and memory
-            output, seconds = _timed(model, low)
-        try:
-            scores.append(_score_image(name, low, output, normal, seconds))
-        except DataError as error:
-            raise DataError(f"{name}: {error}") from error
+            low, normal = (image[None] for image in source.whole(index))
+            if low.shape[-2] * low.shape[-1] > side**2:
+                output, seconds = _timed(lambda low: enhance_tiles(model, low[0], int(side), device)[None], low, device)
+            else:
+                low, normal = low.to(device), normal.to(device)
+                if index == 0:
+                    model(low)  # warm-up: the first call also pays for set-up and memory
+                output, seconds = _timed(model, low, device)
+            try:
+                scores.append(_score_image(name, low, output, normal, seconds))
+            except DataError as error:
+                raise DataError(f"{name}: {error}") from error
     return scores
 
 
@@ -61,11 +73,11 @@ def mean_score(scores: list[ImageScore]) -> dict[str, float]:
     return {field: statistics.fmean(getattr(image, field) for image in scores) for field in SCORES}
 
 
-def _timed(model: nn.Module, low: Tensor) -> tuple[Tensor, float]:
-    synchronize(low.device)
+def _timed(model: Callable[[Tensor], Tensor], low: Tensor, device: torch.device) -> tuple[Tensor, float]:
+    synchronize(device)
     start = time.perf_counter()
     output = model(low)
-    synchronize(low.device)
+    synchronize(device)
     return output, time.perf_counter() - start
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from enhance.checkpoint import Checkpoint
 from enhance.data.pairs import PairSource, spread
+from enhance.errors import UserError
 from enhance.evaluation.evaluate import ImageScore, score
 from enhance.evaluation.report import StatisticsScore
 from enhance.models.unet import UNet
@@ -69,8 +70,7 @@ def _kept_and_own(
     training: PairSource | None,
     device: torch.device,
 ) -> list[StatisticsScore]:
-    with own_statistics(model):
-        own = StatisticsScore(OWN, score(model, source, device))
+    own = _own(model, source, device)
     if checkpoint.frozen:
         return [StatisticsScore(FROZEN, scores, in_checkpoint=True), own]
     if checkpoint.settings.validation.recalibrate:
@@ -85,6 +85,16 @@ def _kept_and_own(
     fresh = copy.deepcopy(model)
     recalibrate_on_pairs(fresh, training, checkpoint.settings.validation.recalibrate_images, device)
     return [running, StatisticsScore(RECALIBRATED, score(fresh, source, device)), own]
+
+
+def _own(model: UNet, source: PairSource, device: torch.device) -> StatisticsScore:
+    try:
+        with own_statistics(model):
+            return StatisticsScore(OWN, score(model, source, device))
+    except UserError as error:
+        if not isinstance(error.__cause__, torch.OutOfMemoryError):
+            raise
+        return StatisticsScore(OWN, None, note=f"not to be had: {error}")  # they allow no tiles
 
 
 def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, device: torch.device) -> int:

@@ -67,6 +67,11 @@ def side_within(model: UNet, max_gib: float, device: torch.device) -> int:
     return side
 
 
+def sees_whole(model: UNet) -> bool:
+    """Whether a batch norm takes each image's own statistics in use: it is not made for tiles."""
+    return any(isinstance(module, BatchNorm) and module.running_mean is None for module in model.modules())
+
+
 def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[Tile]:
     """Tiles that cover an image of multiples of `multiple`; each, with its margin, is at most `side` wide and high.
 
@@ -134,7 +139,7 @@ def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -
 
 def _whole_image_layers(model: UNet, device: torch.device) -> list[str]:
     """Names of the layers that take something from the whole image, in the order in which they come."""
-    if any(isinstance(module, BatchNorm) and module.running_mean is None for module in model.modules()):
+    if sees_whole(model):
         raise SettingsError(
             "a batch norm without running statistics sees the whole image, and is not made for tiles: "
             "raise --max-memory, or train with norm.track_running_stats=true"

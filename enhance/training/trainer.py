@@ -10,7 +10,7 @@ from enhance import ranks
 from enhance.checkpoint import BEST, LAST, Checkpoint
 from enhance.data.loader import crop_names, open_training, training_batches
 from enhance.data.workers import worker_end_told
-from enhance.device import available_memory, choose_device, peak_memory_gib, set_up_torch
+from enhance.device import available_memory, choose_device, memory_told, peak_memory_gib, set_up_torch
 from enhance.errors import DataError, RunComplete, UserError
 from enhance.norm.recalibrate import running_statistics
 from enhance.settings import Settings
@@ -174,9 +174,14 @@ class Trainer:
         if found.recalibrate_seconds is not None:
             values["validation/recalibrate_seconds"] = found.recalibrate_seconds
         self.record.scalars(step, values)
-        self.record.pictures(step, model, self.validation)
-        if step == self.learner.steps:
-            self.record.result(step, found, self.best, model, self.validation)
+        try:
+            with memory_told(self.device, "there is no room for pictures of the validation; choose a smaller model="):
+                self.record.pictures(step, model, self.validation)
+                if step == self.learner.steps:
+                    self.record.result(step, found, self.best, model, self.validation)
+        except UserError:
+            self._save(LAST, validation={})
+            raise
         self._save(LAST, found.mean)  # the end of the validation: a run that is killed before it validates again
 
     def _save(self, name: Path, validation: dict[str, float]) -> bool:

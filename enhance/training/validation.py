@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from enhance import ranks
 from enhance.data.pairs import PairSource, Part, WholePairs, left_out_told
@@ -19,6 +21,8 @@ from enhance.norm.recalibrate import batch_norms
 from enhance.settings import Settings
 from enhance.training.interrupt import Interrupted, Interruption
 from enhance.training.tracking import Tracker
+
+STRIP_SIDE = 640
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,21 @@ def validate(
 
 @torch.inference_mode()
 def write_strips(tracker: Tracker, step: int, model: UNet, source: WholePairs) -> None:
-    """Show input, output and target of each image in TensorBoard."""
-    device = next(model.parameters()).device
+    """Show input, output and target of each image in TensorBoard, of large ones small versions."""
+    enhancer = Enhancer(model, next(model.parameters()).device)
     for index, name in enumerate(source.names):
         low, normal = source.whole(index)
-        output = model(low[None].to(device))[0]
-        tracker.strip(step, f"input output target/{name}", [low, output, normal])
+        images = [_shrunk(image) for image in (low, enhancer.enhance(low), normal)]
+        tracker.strip(step, f"input output target/{name}", images)
+
+
+def _shrunk(image: Tensor) -> Tensor:
+    """(3, H, W), at most `STRIP_SIDE` px wide and high."""
+    longest = max(image.shape[-2:])
+    if longest <= STRIP_SIDE:
+        return image
+    size = [max(1, round(side * STRIP_SIDE / longest)) for side in image.shape[-2:]]
+    return F.interpolate(image[None], size, mode="area")[0]
 
 
 def write_report(

@@ -8,9 +8,13 @@ import torch
 from torch import nn
 
 from enhance.errors import DataError
+from enhance.evaluation import evaluate
 from enhance.evaluation.evaluate import ImageScore, mean_score, score
 from enhance.evaluation.metrics import match_mean, psnr, ssim
+from enhance.inference.tiles import side_within
 from enhance.models.unet import UNet
+from enhance.norm.recalibrate import own_statistics
+from tests.evaluation.conftest import Pairs
 
 CPU = torch.device("cpu")
 
@@ -55,6 +59,36 @@ def test_scoring_leaves_the_model_as_it_is(pairs, small_unet: Callable[[str], UN
     assert not any(module.training for module in model.modules())
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
+    """No CUDA device is here that could be."""
+    monkeypatch.setattr(evaluate, "available_memory", lambda _: int(gib * 2**30))
+
+
+@pytest.mark.parametrize("norm", ["bn", "gn"])
+def test_images_too_large_for_the_device_are_scored_in_tiles(
+    norm: str, small_unet: Callable[[str], UNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_unet(norm)
+    photographs = Pairs(["large.png", "small.png"], [(421, 333), (48, 64)])
+    whole = score(model, photographs, CPU)
+    short_of_memory(monkeypatch, 0.005)
+    side = side_within(model, 0.005, CPU)
+    assert 48 * 64 < side**2 < 421 * 333
+    for image, alike in zip(score(model, photographs, CPU), whole, strict=True):
+        assert image.psnr == pytest.approx(alike.psnr, abs=1e-3)
+        assert image.ssim == pytest.approx(alike.ssim, abs=1e-4)
+
+
+def test_each_images_own_statistics_allow_no_tiles(
+    pairs, small_unet: Callable[[str], UNet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_unet("bn")
+    with own_statistics(model):
+        whole = without_seconds(score(model, pairs, CPU))
+        short_of_memory(monkeypatch, 1e-5)
+        assert without_seconds(score(model, pairs, CPU)) == whole
 
 
 def test_an_image_too_small_is_named(pairs) -> None:

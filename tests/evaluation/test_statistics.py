@@ -16,7 +16,8 @@ from enhance.evaluation.statistics import (
     recalibrate_on_pairs,
 )
 from enhance.models.unet import UNet
-from enhance.norm.recalibrate import own_statistics, recalibrate, running_statistics
+from enhance.norm.batch import BatchNorm
+from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate, running_statistics
 from enhance.settings import Settings
 from tests.evaluation.conftest import Pairs
 
@@ -84,6 +85,22 @@ def test_raw_checkpoint_without_its_training_images_says_so(pairs, small_unet: C
     choice = compare(model, checkpoint, pairs, None)[RECALIBRATED]
     assert choice.scores is None
     assert "training images are not here" in choice.note
+
+
+def test_too_little_memory_for_each_images_own_leaves_the_others(pairs, small_unet: Callable[[str], UNet]) -> None:
+    model = small_unet("bn")
+
+    def run_out(norm: BatchNorm, _: object) -> None:
+        if norm.running_mean is None:
+            raise torch.OutOfMemoryError("no CUDA device is here that could")
+
+    for norm in batch_norms(model).values():
+        norm.register_forward_pre_hook(run_out)
+    checkpoint = Checkpoint(settings(recalibrated=True), 1, model.state_dict(), running_statistics(model))
+    choices = compare(model, checkpoint, pairs, None)
+    assert choices[OWN].scores is None
+    assert "a.png is too large" in choices[OWN].note
+    assert psnr(choices[RECALIBRATED]) == psnr(choices[RUNNING])
 
 
 def test_frozen_statistics_are_told_from_others(pairs, small_unet: Callable[[str], UNet]) -> None:
