@@ -100,7 +100,7 @@ def from_yaml(file: Path) -> Settings:
         SettingsError: as `from_dict`; or the file cannot be read, or is no YAML.
     """
     try:
-        values = yaml.safe_load(file.read_text())
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(f"{file}: cannot be read; it is no configuration that train.py wrote") from error
     if not isinstance(values, dict):

@@ -34,6 +34,8 @@ def choose_device(name: str) -> torch.device:
         raise SettingsError(f"device={name} is absent: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
     if device.index is not None and ranks.count() > 1:
         raise SettingsError(f"device={name} is one device for {ranks.count()} processes: leave it at auto")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # which torch asks what formats it can compute in
     return device
 
 
@@ -78,6 +80,12 @@ def peak_memory_gib(device: torch.device) -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def forget_peak(device: torch.device) -> None:
+    """Have `peak_memory_gib` count a CUDA device's memory anew; that of a process cannot be."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def synchronize(device: torch.device) -> None:

@@ -17,7 +17,7 @@ def read_rows(file: Path) -> list[dict[str, str]]:
     """The rows of a results file; none where there is no file."""
     if not file.is_file():
         return []
-    with file.open(newline="") as lines:
+    with file.open(newline="", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -28,7 +28,7 @@ def append_row(file: Path, row: dict[str, Any]) -> None:
     with FileLock(file.with_name(f".{file.name}.lock")):
         rows: list[dict[str, Any]] = [*read_rows(file), row]
         columns = list(dict.fromkeys(key for each in rows for key in each))
-        with replacing(file) as temporary, temporary.open("w", newline="") as lines:
+        with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:
             writer = csv.DictWriter(lines, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
@@ -36,7 +36,7 @@ def append_row(file: Path, row: dict[str, Any]) -> None:
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
     """The lines of a run folder's metrics.jsonl: a step each, and what was measured at it."""
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def median_speed(metrics: list[dict[str, float]]) -> float:

@@ -21,7 +21,7 @@ def read_split(path: Path, names: list[str]) -> dict[str, str]:
             validation.
     """
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [(row["name"], row["part"]) for row in csv.DictReader(file)]
     except OSError as error:
         raise DataError(

@@ -38,7 +38,8 @@ def _told(error: Exception) -> UserError | None:
             "data.workers (0 needs none); then resume"
         )
     no_room = isinstance(error, OSError) and error.errno == errno.ENOSPC  # for the locks of their queues
-    if no_room or "shared memory" in text or "Bus error" in text:
+    full = "shared memory" in text and "OutOfResources" not in text  # which is triton's, of a graphics card
+    if no_room or full or "Bus error" in text:
         return UserError(
             "shared memory is full (/dev/shm), through which workers hand over batches: lower data.workers (0 needs "
             "none), or give the container more (docker run --shm-size=2g); then resume"

@@ -92,10 +92,10 @@ def write_told(folder: Path) -> Iterator[None]:
 def write(evaluation: Evaluation, folder: Path) -> None:
     """Write report.json, report.csv and report.md into `folder`, which exists; each replaces an older one whole."""
     with replacing(folder / "report.json") as file:
-        file.write_text(json.dumps(as_dict(evaluation), indent=2, allow_nan=False) + "\n")
+        file.write_text(json.dumps(as_dict(evaluation), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     with replacing(folder / "report.md") as file:
-        file.write_text(markdown(evaluation))
-    with replacing(folder / "report.csv") as path, path.open("w", newline="") as file:
+        file.write_text(markdown(evaluation), encoding="utf-8")
+    with replacing(folder / "report.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         columns = {
             f"{name}: {key}": score.images

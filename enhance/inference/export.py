@@ -204,7 +204,7 @@ def _git_state(source: Path, step: int) -> dict[str, Any] | None:
     if folder.name != "checkpoints":
         return None
     try:
-        starts = json.loads((folder.parent / "provenance.json").read_text())
+        starts = json.loads((folder.parent / "provenance.json").read_text(encoding="utf-8"))
         return [start["git"] for start in starts if start["resumed_at_step"] < step][-1]
     except (OSError, ValueError, TypeError, LookupError):
         return None

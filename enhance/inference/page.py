@@ -23,6 +23,7 @@ from torch import Tensor
 
 from enhance.data.images import image_format, to_pixels
 from enhance.data.photo import Photo, read_photo, write_photo
+from enhance.device import memory_told
 from enhance.errors import DataError, UserError
 from enhance.inference.enhancer import Enhancer
 
@@ -77,8 +78,9 @@ class Page:
             photo = read_photo(path)
         except DataError as error:
             raise DataError(str(error).replace(str(path), path.name)) from error
-        image = photo.tensor()
-        return photo, image, self.enhancers[name].enhance(image)
+        image, enhancer = photo.tensor(), self.enhancers[name]
+        with memory_told(enhancer.device, "other work takes it; try again, or start this page with --device cpu"):
+            return photo, image, enhancer.enhance(image)
 
 
 def _check_size(path: Path) -> None:

@@ -100,4 +100,5 @@ class Up(nn.Module):
         self.convs = DoubleConv(2 * c_out, c_out, norm, activation)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.convs(torch.cat((skip, self.up(self.reduce(x))), dim=1))
+        # Autocast interpolates in float32 on CUDA, and would make the skip float32 too.
+        return self.convs(torch.cat((skip, self.up(self.reduce(x)).to(skip.dtype)), dim=1))

@@ -24,6 +24,7 @@ from enhance.norm.statistics import (
     combine_,
     count_over,
     in_channels,
+    joined,
     memory_format,
     per_channel,
     prepare,
@@ -58,7 +59,7 @@ class _Normalize(torch.autograd.Function):
         gamma = None if weight is None else per_channel(weight, num_groups)
         beta = None if bias is None else per_channel(bias, num_groups)
         blocks = [_standardize(axes, eps, *block) for block in in_channels(axes, source, values, gamma, beta)]
-        mean, variance, rstd = (torch.cat(parts, 1) for parts in zip(*blocks, strict=True))
+        mean, variance, rstd = (joined(parts, 1) for parts in zip(*blocks, strict=True))
         ctx.save_for_backward(x, weight, mean, rstd)
         ctx.num_groups, ctx.axes = num_groups, axes
         ctx.mark_non_differentiable(mean, variance)
@@ -80,7 +81,7 @@ class _Normalize(torch.autograd.Function):
         blocks = [_gradient(axes, *block) for block in in_channels(axes, source, values, grad, mean, rstd, gamma)]
         grad_weight = grad_bias = None
         if weight is not None:
-            grad_weight, grad_bias = (torch.cat(parts).to(weight.dtype) for parts in zip(*blocks, strict=True))
+            grad_weight, grad_bias = (joined(parts, 0).to(weight.dtype) for parts in zip(*blocks, strict=True))
         return grad_x.to(x.dtype), grad_weight, grad_bias, None, None, None
 
 

@@ -49,7 +49,7 @@ def write(runs: list[Run], key: str, reference: str, folder: Path) -> list[Path]
         f"{_between_seeds(runs, key)}\n"
     )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text("\n".join(parts))
-    with (folder / "table.csv").open("w", newline="") as file:
+    (folder / "table.md").write_text("\n".join(parts), encoding="utf-8")
+    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(psnr)
     return [folder / "table.md", folder / "table.csv", *draw_all(runs, key, folder)]

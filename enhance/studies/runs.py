@@ -96,16 +96,16 @@ def _from_folder(folder: Path) -> Run:
     if not report.is_file():
         raise DataError(f"{folder}: this run is not finished; go on with it: python train.py resume={folder}")
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text())
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         batch_size = config["batch_size"] * config["accumulate"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"{folder}/config.yaml: no configuration that train.py wrote; leave this run out") from error
     metrics = read_metrics(folder)
     curve = [(line["step"] * batch_size, line["validation/psnr"]) for line in metrics if "validation/psnr" in line]
     if (folder / SCORES_FILE).is_file():  # of a sweep
-        row = {key: str(value) for key, value in json.loads((folder / SCORES_FILE).read_text()).items()}
+        row = {key: str(value) for key, value in json.loads((folder / SCORES_FILE).read_text(encoding="utf-8")).items()}
         return _from_row(row, curve)
-    mean = json.loads(report.read_text())["mean"]
+    mean = json.loads(report.read_text(encoding="utf-8"))["mean"]
     scores = {key: mean[key] for key in ("psnr", "ssim", "psnr_gt_mean")}
     scores["images_per_second"] = median_speed(metrics)
     settings = {

@@ -37,8 +37,10 @@ class WeightAverage:
         else:
             torch._foreach_copy_(averaged, current)
         self._begun = True
-        for buffer, latest in zip(self.model.buffers(), model.buffers(), strict=True):
-            buffer.copy_(latest)
+        buffers, latest = list(self.model.buffers()), list(model.buffers())
+        for dtype in {buffer.dtype for buffer in buffers}:  # together: alone, each copy is a call of the device
+            own, new = ([each for each in side if each.dtype == dtype] for side in (buffers, latest))
+            torch._foreach_copy_(own, new)
 
     def load(self, model_state: dict[str, Tensor], step: int) -> None:
         """Go on from the averaged weights after `step` steps."""

@@ -88,6 +88,7 @@ class Learner:
         """
         settings = self.settings
         set_progress(self.model, self.step / self.steps)
+        losses = []
         for number in range(settings.accumulate):
             with meter.waiting():
                 images = next(batches)
@@ -102,10 +103,11 @@ class Learner:
             ):
                 loss, parts = (self._shared or self.losses)(low, normal, watched)
                 self._scaler.scale(loss / settings.accumulate).backward()
-            meter.add(len(low), loss.detach(), parts)
+            losses.append(loss.detach())
+            meter.add(len(low), losses[-1], parts)
         self._scaler.unscale_(self.optimizer)
         meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.optimizer.clip or math.inf)
-        finite = loss.isfinite() if self._scaler.is_enabled() else meter.grad_norm.isfinite()
+        finite = torch.stack(losses).isfinite().all() if self._scaler.is_enabled() else meter.grad_norm.isfinite()
         skipped = finite.logical_not()
         self.skipped.note(skipped)
         if not self._scaler.is_enabled():  # which sees to it by itself, and has its own reasons to skip a step

@@ -58,13 +58,15 @@ def savings(plan: MemoryPlan) -> dict[str, MemoryPlan]:
     settings, found = plan.settings, {}
     if settings.norm.name == "bn" and settings.model.activation in ACTIVATIONS:
         found["norm=bn_act"] = _changed(plan, norm=dataclasses.replace(settings.norm, name="bn_act"))
+    here = plan.device.type == "cuda" and torch.cuda.is_available()
+    half = choose_dtype("auto", plan.device) if here else torch.bfloat16
+    name = "fp16" if half == torch.float16 else "bf16"
     if plan.dtype == torch.float32:
-        found["precision=bf16"] = _changed(plan, torch.bfloat16)
+        found[f"precision={name}"] = _changed(plan, half)
     if not settings.checkpoint_activations:
         found["checkpoint_activations=true"] = _changed(plan, checkpoint_activations=True)
         if plan.dtype == torch.float32:
-            both = _changed(plan, torch.bfloat16, checkpoint_activations=True)
-            found["precision=bf16 checkpoint_activations=true"] = both
+            found[f"precision={name} checkpoint_activations=true"] = _changed(plan, half, checkpoint_activations=True)
     for parts in (2, 4):
         if settings.batch_size % parts == 0:
             size, accumulate = settings.batch_size // parts, settings.accumulate * parts

@@ -74,12 +74,12 @@ def run_job(settings: Settings, overrides: list[str]) -> None:
             try:
                 train, validation = _train(settings, folder)
                 row = {"run": name} | _row(settings, folder, train, validation)
-                (folder / SCORES_FILE).write_text(json.dumps(row, indent=2) + "\n")
+                (folder / SCORES_FILE).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
                 append_row(results, row)
             except UserError as error:
-                failure.write_text(f"{error}\n")
+                failure.write_text(f"{error}\n", encoding="utf-8")
             except Exception:
-                failure.write_text(traceback.format_exc())
+                failure.write_text(traceback.format_exc(), encoding="utf-8")
             if failure.exists():
                 print(f"failed: {_last_line(failure)}", flush=True)
     except Timeout:
@@ -113,7 +113,7 @@ def _check_same(settings: Settings, row: dict[str, str], results: Path) -> None:
 
 def _last_line(failure: Path) -> str:
     """Of a traceback, the error itself."""
-    return failure.read_text().strip().splitlines()[-1]
+    return failure.read_text(encoding="utf-8").strip().splitlines()[-1]
 
 
 def _folder_name(name: str) -> str:

@@ -41,7 +41,7 @@ def create_run_folder(settings: Settings, folder: Path | None = None) -> Path:
             folder.mkdir(parents=True)
         try:
             (folder / "checkpoints").mkdir()
-            (folder / "config.yaml").write_text(config.to_yaml(settings))
+            (folder / "config.yaml").write_text(config.to_yaml(settings), encoding="utf-8")
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -121,21 +121,21 @@ class Tracker:
     def __init__(self, folder: Path, step: int = 0) -> None:
         self.folder = folder
         self._drop_metrics_after(step)
-        self._metrics = (folder / "metrics.jsonl").open("a")
+        self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
         self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def _drop_metrics_after(self, step: int) -> None:
         file = self.folder / "metrics.jsonl"
         if file.exists():
-            lines = [line for line in file.read_text().splitlines() if _step_of(line) <= step]
+            lines = [line for line in file.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
             with replacing(file) as kept:
-                kept.write_text("".join(f"{line}\n" for line in lines))
+                kept.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def write_provenance(self, values: dict[str, Any]) -> None:
         """Add a start or a resumption to provenance.json, a list of them."""
         file = self.folder / "provenance.json"
         with replacing(file) as temporary:
-            temporary.write_text(json.dumps([*_starts(file), values], indent=2) + "\n")
+            temporary.write_text(json.dumps([*_starts(file), values], indent=2) + "\n", encoding="utf-8")
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write numbers, named `group/name`, to both places."""
@@ -187,7 +187,7 @@ class Tracker:
 def _starts(provenance: Path) -> list[Any]:
     """What the file holds; nothing where it is missing, or damaged, which keeps no run from going on."""
     try:
-        found = json.loads(provenance.read_text())
+        found = json.loads(provenance.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return []
     return found if isinstance(found, list) else []

@@ -10,7 +10,14 @@ from enhance import ranks
 from enhance.checkpoint import BEST, LAST, Checkpoint
 from enhance.data.loader import crop_names, open_training, training_batches
 from enhance.data.workers import worker_end_told
-from enhance.device import available_memory, choose_device, memory_told, peak_memory_gib, set_up_torch
+from enhance.device import (
+    available_memory,
+    choose_device,
+    forget_peak,
+    memory_told,
+    peak_memory_gib,
+    set_up_torch,
+)
 from enhance.errors import DataError, RunComplete, UserError
 from enhance.norm.recalibrate import running_statistics
 from enhance.settings import Settings
@@ -50,6 +57,7 @@ class Trainer:
         self.settings = settings
         self.device = choose_device(settings.device)
         set_up_torch(settings.threads, settings.deterministic)
+        forget_peak(self.device)  # of the runs of a sweep before this one
         plan = check_memory(settings, self.device, available_memory(self.device))
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
@@ -78,6 +86,7 @@ class Trainer:
                     self._loop(progress, stopped)
             except UserError as error:
                 if record.saved < 0 and learner.step == 0:
+                    record.close()  # Windows removes no open file
                     record.remove()
                 elif isinstance(error, DataError) and self.settings.accumulate == 1 and record.saved != learner.step:
                     self._save(LAST, validation={})  # the image is read before its step changes anything

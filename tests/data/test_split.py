@@ -37,6 +37,11 @@ def test_each_part_holds_its_pairs(settings: Callable[..., DataSettings]) -> Non
     assert sorted(report.names, key=int) == ["10", "11"]
 
 
+def test_a_spreadsheet_may_have_written_it(settings: Callable[..., DataSettings]) -> None:
+    train, _ = open_training(settings("\ufeff" + written([*ROWS, ("12", "validation")])))
+    assert len(train) == 8
+
+
 def test_no_report_part(settings: Callable[..., DataSettings], lol_v1: Path) -> None:
     only_two = [(name, "training" if part == "report" else part) for name, part in [*ROWS, ("12", "training")]]
     assert open_report(settings(written(only_two))) is None
