@@ -14,7 +14,7 @@ from enhance.evaluation.evaluate import score
 from enhance.evaluation.intervals import intervals_of_means
 from enhance.evaluation.protocols import score_protocols
 from enhance.evaluation.statistics import compare_statistics
-from enhance.inference.enhancer import Enhancer
+from enhance.inference.any_size import AnySize
 from enhance.settings import EvaluationSettings
 
 
@@ -47,7 +47,7 @@ def evaluate(settings: EvaluationSettings) -> None:
     if settings.protocol == "all":
         evaluation.protocols, evaluation.remarks = score_protocols(model, choice.source, device)
     print(report.terminal_table(evaluation))
-    sheet = contact_sheet.draw(evaluation.scores, choice.source, Enhancer(model, device).enhance, evaluation.title())
+    sheet = contact_sheet.draw(evaluation.scores, choice.source, AnySize(model, device).enhance, evaluation.title())
     with report.write_told(folder):
         report.write(evaluation, folder)
         sheet.save(folder / "contact_sheet.png")

@@ -62,8 +62,11 @@ def main() -> None:
     if missing:
         raise DataError(f"no such photograph: {shortened(missing)}")
     folder = arguments.out.absolute().parent
-    if arguments.out.exists() and any(folder.samefile(file.parent) for pair in pairs for file in pair):
-        raise DataError(f"{arguments.out}: there, one of the photographs themselves or beside them; give another OUT")
+    photographs = [file for pair in pairs for file in pair]
+    if arguments.out.exists() and any(
+        arguments.out.samefile(file) or folder.samefile(file.parent) for file in photographs
+    ):
+        raise DataError(f"{arguments.out}: already there, in a folder of the photographs; give another OUT")
     write_picture(arguments.out, sheet(pairs, arguments.width))
     print(f"{arguments.out}: {len(names)} photographs, before and after")
 

@@ -141,20 +141,23 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
     if photo.alpha is not None and kind not in _WITHOUT_ALPHA:
         alpha = photo.alpha if deep or photo.alpha.dtype == np.uint8 else (photo.alpha // 257).astype(np.uint8)
         pixels = np.concatenate((pixels, alpha[..., None].astype(pixels.dtype)), 2)
-    try:
-        encoded = _encoded(kind, pixels, photo, quality)
-    except Exception as error:  # Pillow raises many kinds, for as many limits of the formats
-        raise DataError(f"{path}: {kind} does not hold this image ({error}); choose .png") from error
+    if deep:
+        encoded = _deep_png(pixels, photo) if kind == "PNG" else _deep_tiff(pixels, photo)
+    else:
+        try:
+            encoded = _encoded(kind, pixels, photo, quality)
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow raises many kinds, for as many limits of the formats
+            raise DataError(f"{path}: {kind} does not hold this image ({error}); choose .png") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_bytes(encoded)
 
 
 def _encoded(kind: str, pixels: np.ndarray, photo: Photo, quality: int) -> bytes:
-    """The file's content, of (H, W, 1 to 4) as it is to be stored. Pillow itself would not tell that a disk is full:
-    it leaves a JPEG cut off."""
-    if pixels.dtype == np.uint16:
-        return _deep_png(pixels, photo) if kind == "PNG" else _deep_tiff(pixels, photo)
+    """The file's content, of uint8 (H, W, 1 to 4) as it is to be stored. Pillow itself would not tell that a disk is
+    full: it leaves a JPEG cut off."""
     lossy = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
     said = {"exif": _directories(photo.exif) if kind == "TIFF" else photo.exif, "icc_profile": photo.profile}
     picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)

@@ -71,7 +71,7 @@ class Member:
 
 
 @functools.lru_cache(maxsize=64)
-def _archive(path: str, process: int, thread: int) -> BinaryIO:
+def _archive(path: str, process: int, thread: int) -> BinaryIO:  # the latter two only tell handles apart
     return open(path, "rb")
 
 

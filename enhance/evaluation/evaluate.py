@@ -1,7 +1,6 @@
 """Scores of a model on whole images, one at a time: validation in training and `evaluate.py` use it alike."""
 
 import dataclasses
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -13,10 +12,10 @@ from tqdm import tqdm
 
 from enhance import ranks
 from enhance.data.pairs import WholePairs
-from enhance.device import available_memory, memory_told, synchronize
+from enhance.device import memory_told, synchronize
 from enhance.errors import DataError
 from enhance.evaluation.metrics import match_mean, psnr, ssim
-from enhance.inference.tiles import enhance_tiles, sees_whole, side_within
+from enhance.inference.any_size import AnySize
 from enhance.models.unet import UNet
 
 
@@ -47,20 +46,16 @@ def score(model: UNet, source: WholePairs, device: torch.device) -> list[ImageSc
         UserError: the device's memory is too small for an image all the same.
     """
     assert not model.training
-    memory = None if sees_whole(model) else available_memory(device)
-    side = math.inf if memory is None else side_within(model, memory / 2**30, device)
+    enhance = AnySize(model, device)
     scores: list[ImageScore] = []
     hidden = None if ranks.is_first() else True  # None shows the bar on a terminal
     for index, name in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=hidden)):
         with memory_told(device, f"{name} is too large for it; choose a smaller model=, or device=cpu"):
             low, normal = (image[None] for image in source.whole(index))
-            if low.shape[-2] * low.shape[-1] > side**2:
-                output, seconds = _timed(lambda low: enhance_tiles(model, low[0], int(side), device)[None], low, device)
-            else:
-                low, normal = low.to(device), normal.to(device)
-                if index == 0:
-                    model(low)  # warm-up: the first call also pays for set-up and memory
-                output, seconds = _timed(model, low, device)
+            low, normal = (image.to(enhance.home(image)) for image in (low, normal))
+            if index == 0:
+                enhance(low)  # warm-up: the first call also pays for set-up and memory
+            output, seconds = _timed(enhance, low, device)
             try:
                 scores.append(_score_image(name, low, output, normal, seconds))
             except DataError as error:

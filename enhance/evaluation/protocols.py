@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from kornia.color import rgb_to_grayscale
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models import AlexNet_Weights
 from tqdm import tqdm
 
@@ -15,6 +15,8 @@ from enhance.data.pairs import PairSource
 from enhance.evaluation.intervals import interval, scenes_of
 from enhance.evaluation.metrics import match_mean, psnr, ssim
 from enhance.evaluation.no_reference import INSTALL
+from enhance.inference.any_size import AnySize
+from enhance.models.unet import UNet
 
 Score = Callable[[Tensor, Tensor], dict[str, float]]  # output and target (1, 3, H, W) in [0, 1]
 LPIPS = "LPIPS (AlexNet), lower is better"
@@ -72,23 +74,26 @@ PROTOCOLS: dict[str, Score] = {
 
 
 @torch.inference_mode()
-def score_protocols(model: nn.Module, source: PairSource, device: torch.device) -> tuple[Protocols, list[str]]:
+def score_protocols(model: UNet, source: PairSource, device: torch.device) -> tuple[Protocols, list[str]]:
     """Every protocol's scores of whole images, and remarks on those that cannot be had.
 
     LPIPS (Zhang et al. 2018, arXiv 1801.03924) is torchmetrics', of the extra `scores`; it is left out where an image
     is too small for it, for a mean over other images would stand beside the rest.
     """
     lpips, remarks = _lpips(device)
+    enhance = AnySize(model, device)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in PROTOCOLS | lpips}
     for index, image in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=None)):
-        low, target = (each[None].to(device) for each in source.whole(index))
+        low, target = (each[None].to(enhance.home(each)) for each in source.whole(index))
         height, width = target.shape[-2:]
         if lpips and min(height, width) < _LPIPS_SIDE:
             remarks.append(f"LPIPS: left out: {image} is {width}x{height} px, and AlexNet needs {_LPIPS_SIDE} a side")
             lpips = {}
-        output = model(low)
-        for name, score in (PROTOCOLS | lpips).items():
+        output = enhance(low)
+        for name, score in PROTOCOLS.items():
             found[name].append(score(output, target))
+        for name, score in lpips.items():
+            found[name].append(score(output.to(device), target.to(device)))
     scenes = scenes_of(source)
     protocols: Protocols = {}
     for name in PROTOCOLS | lpips:

@@ -7,6 +7,7 @@ from torch import nn
 
 from enhance.checkpoint import Checkpoint
 from enhance.data.pairs import PairSource, spread
+from enhance.device import memory_told
 from enhance.errors import UserError
 from enhance.evaluation.evaluate import ImageScore, score
 from enhance.evaluation.report import StatisticsScore
@@ -56,8 +57,7 @@ def compare_statistics(
         if now == "train":
             assert training is not None  # choose_pairs saw to it
             images, count = training, checkpoint.settings.validation.recalibrate_images
-        fresh = copy.deepcopy(model)
-        recalibrate_on_pairs(fresh, images, count, device)
+        fresh = _recalibrated(model, images, count, device)
         choices.append(StatisticsScore(RECALIBRATED_NOW[now], score(fresh, source, device)))
     return choices
 
@@ -82,9 +82,15 @@ def _kept_and_own(
     if training is None:
         note = "not to be had, for the run's training images are not here"
         return [running, StatisticsScore(RECALIBRATED, None, note=note), own]
-    fresh = copy.deepcopy(model)
-    recalibrate_on_pairs(fresh, training, checkpoint.settings.validation.recalibrate_images, device)
+    fresh = _recalibrated(model, training, checkpoint.settings.validation.recalibrate_images, device)
     return [running, StatisticsScore(RECALIBRATED, score(fresh, source, device)), own]
+
+
+def _recalibrated(model: UNet, images: PairSource, count: int, device: torch.device) -> UNet:
+    fresh = copy.deepcopy(model)
+    with memory_told(device, "recalibration takes 8 whole images; choose device=cpu"):
+        recalibrate_on_pairs(fresh, images, count, device)
+    return fresh
 
 
 def _own(model: UNet, source: PairSource, device: torch.device) -> StatisticsScore:

@@ -23,7 +23,7 @@ class Enhancer:
             same result.
 
     Raises:
-        SettingsError: `max_gib` is not above 0.
+        SettingsError: `max_gib` has no room for a pixel, or is no limit at all.
 
     Example:
         >>> enhancer = Enhancer.load(Path("runs/mine/checkpoints/best.pt"), torch.device("cpu"))

@@ -22,7 +22,7 @@ from enhance.norm.batch import BatchNorm
 from enhance.norm.statistics import Moments, channel_moments
 
 _PROBE = 256  # side in pixels of the image that memory is measured on
-_MOST_GIB = 2**20
+_MOST_GIB = 2**20  # more than any machine has
 _HIDDEN = 1.5  # the CPU's convolutions take up to this times what torch's tensors do, for other layouts
 
 

@@ -182,15 +182,15 @@ class Trainer:
         values = {f"validation/{name}": value for name, value in found.mean.items()}
         if found.recalibrate_seconds is not None:
             values["validation/recalibrate_seconds"] = found.recalibrate_seconds
-        self.record.scalars(step, values)
         try:
-            with memory_told(self.device, "there is no room for pictures of the validation; choose a smaller model="):
+            with memory_told(self.device, "no room for the validation's pictures; resume where more is free"):
                 self.record.pictures(step, model, self.validation)
                 if step == self.learner.steps:
                     self.record.result(step, found, self.best, model, self.validation)
         except UserError:
             self._save(LAST, validation={})
             raise
+        self.record.scalars(step, values)
         self._save(LAST, found.mean)  # the end of the validation: a run that is killed before it validates again
 
     def _save(self, name: Path, validation: dict[str, float]) -> bool:

@@ -15,7 +15,7 @@ from enhance.device import memory_told
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.evaluate import ImageScore, mean_score, score
 from enhance.evaluation.statistics import recalibrate_on_pairs
-from enhance.inference.enhancer import Enhancer
+from enhance.inference.any_size import AnySize
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import batch_norms
 from enhance.settings import Settings
@@ -89,10 +89,10 @@ def validate(
 @torch.inference_mode()
 def write_strips(tracker: Tracker, step: int, model: UNet, source: WholePairs) -> None:
     """Show input, output and target of each image in TensorBoard, of large ones small versions."""
-    enhancer = Enhancer(model, next(model.parameters()).device)
+    enhance = AnySize(model, next(model.parameters()).device).enhance
     for index, name in enumerate(source.names):
         low, normal = source.whole(index)
-        images = [_shrunk(image) for image in (low, enhancer.enhance(low), normal)]
+        images = [_shrunk(image) for image in (low, enhance(low), normal)]
         tracker.strip(step, f"input output target/{name}", images)
 
 
@@ -124,5 +124,5 @@ def write_report(
     )
     (folder / "validation").mkdir(exist_ok=True)
     report.write(evaluation, folder / "validation")
-    sheet = contact_sheet.draw(found.scores, source, Enhancer(model, device).enhance, evaluation.title())
+    sheet = contact_sheet.draw(found.scores, source, AnySize(model, device).enhance, evaluation.title())
     sheet.save(folder / "validation" / "contact_sheet.png")

@@ -43,10 +43,10 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
         ("none/sheet.png", "20", "not there"),
         ("sheet.png", "0", "--width 0"),
         ("sheet.png", "100000000", "--width 100000000"),
-        ("dark/a.png", "20", "one of the photographs themselves"),
-        ("bright/../dark/a.png", "20", "one of the photographs themselves"),
-        ("dark/tall.png", "20", "one of the photographs themselves or beside them"),
-        ("bright/tall.png", "20", "one of the photographs themselves or beside them"),
+        ("dark/a.png", "20", "in a folder of the photographs"),
+        ("bright/../dark/a.png", "20", "in a folder of the photographs"),
+        ("dark/tall.png", "20", "in a folder of the photographs"),
+        ("bright/tall.png", "20", "in a folder of the photographs"),
         ("bright", "20", "a folder"),
         ("sheet.webp", "9000", "18008x90 px cannot be written"),
         ("/proc/sheet.png", "20", "cannot be written"),
@@ -57,6 +57,15 @@ def test_mistakes_are_told(run_script, folders, tmp_path: Path, out: str, width:
     ended = run_script("scripts/before_after.py", *folders, tmp_path / out, "--width", width, "--names", "a.png")
     assert (ended.code, told in ended.err) == (2, True), ended.err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
+def test_a_photograph_behind_a_link_is_not_written_over(run_script, folders, tmp_path: Path) -> None:
+    original = tmp_path / "original.png"
+    (folders[0] / "a.png").rename(original)
+    (folders[0] / "a.png").symlink_to(original)
+    before = original.read_bytes()
+    assert run_script("scripts/before_after.py", *folders, original, "--width", "20", "--names", "a.png").code == 2
+    assert original.read_bytes() == before
 
 
 def test_a_photograph_that_is_very_wide_has_a_row_all_the_same(run_script, folders, tmp_path: Path) -> None:

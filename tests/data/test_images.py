@@ -121,14 +121,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 def test_an_image_for_which_there_is_no_room_is_not_left_cut_off(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    write_image(tmp_path / "a.jpg", pixels)
+    size = (tmp_path / "a.jpg").stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20480, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1000, limits[1]))  # the last buffer does not fit
     try:
         with pytest.raises(OSError, match="too large"):
-            write_image(tmp_path / "a.jpg", pixels)
+            write_image(tmp_path / "b.jpg", pixels)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
 
 
 def test_as_many_pixels_as_a_large_camera_takes_are_no_attack(tmp_path: Path) -> None:

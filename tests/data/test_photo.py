@@ -173,10 +173,12 @@ def test_what_a_format_does_not_hold_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_file_for_which_there_is_no_room_is_not_left_cut_off(tmp_path: Path, suffix: str, dtype: type) -> None:
     target = tmp_path / f"a{suffix}"
-    target.write_text("mine")
     photo = Photo(random(200, 300, 3, dtype=dtype))
+    write_photo(target, photo, photo.tensor(), 95)
+    size = target.stat().st_size
+    target.write_text("mine")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20480, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1000, limits[1]))  # the last buffer does not fit
     try:
         with pytest.raises(OSError, match="too large"):
             write_photo(target, photo, photo.tensor(), 95)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from enhance.errors import DataError
-from enhance.evaluation import evaluate
 from enhance.evaluation.evaluate import ImageScore, mean_score, score
 from enhance.evaluation.metrics import match_mean, psnr, ssim
+from enhance.inference import any_size
 from enhance.inference.tiles import side_within
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import own_statistics
@@ -63,7 +63,7 @@ def test_scoring_leaves_the_model_as_it_is(pairs, small_unet: Callable[[str], UN
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
     """No CUDA device is here that could be."""
-    monkeypatch.setattr(evaluate, "available_memory", lambda _: int(gib * 2**30))
+    monkeypatch.setattr(any_size, "available_memory", lambda _: int(gib * 2**30))
 
 
 @pytest.mark.parametrize("norm", ["bn", "gn"])
@@ -76,9 +76,12 @@ def test_images_too_large_for_the_device_are_scored_in_tiles(
     short_of_memory(monkeypatch, 0.005)
     side = side_within(model, 0.005, CPU)
     assert 48 * 64 < side**2 < 421 * 333
+    areas: list[int] = []
+    model.entry.register_forward_pre_hook(lambda _, inputs: areas.append(inputs[0][0, 0].numel() * 4))
     for image, alike in zip(score(model, photographs, CPU), whole, strict=True):
         assert image.psnr == pytest.approx(alike.psnr, abs=1e-3)
         assert image.ssim == pytest.approx(alike.ssim, abs=1e-4)
+    assert max(areas) < 421 * 333
 
 
 def test_each_images_own_statistics_allow_no_tiles(
