@@ -36,11 +36,6 @@ class Tile:
     right: int
     outer: tuple[int, int, int, int]  # top, left, bottom, right
 
-    @property
-    def window(self) -> tuple[slice, slice]:
-        top, left, bottom, right = self.outer
-        return slice(top, bottom), slice(left, right)
-
     def core(self, step: int = 1) -> tuple[slice, slice]:
         """The rectangle within the larger one, in positions of `step` pixels."""
         top, left = self.outer[:2]
@@ -111,30 +106,40 @@ def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -
     gain = model.gain(image[None])
     gain = None if gain is None else gain.to(device)
     sides = model.padding(*image.shape[-2:])
-    padded = nn.functional.pad(image[None], sides, mode="reflect") if any(sides) else image[None]
-    height, width = padded.shape[-2:]
+    left, right, top, bottom = sides
+    height, width = top + image.shape[-2] + bottom, left + image.shape[-1] + right
     tiles = cut(height, width, side, model.reach, model.multiple)
 
     def windows() -> Iterator[tuple[Tile, Tensor]]:
         for tile in tiles:
-            rows, columns = tile.window
-            yield tile, padded[..., rows, columns].to(device)
+            yield tile, _reflected(image, sides, tile)[None].to(device)
 
     names = _whole_image_layers(model, device)
     if names:
         model = copy.deepcopy(model)
     for name in names:
         _hold(model, name, windows(), gain)
-    result = torch.empty_like(padded)
+    result = image.new_empty(1, 3, height, width)
     for tile, window in windows():
         rows, columns = tile.core()
         enhanced = (window + model.residual(window, gain))[..., rows, columns]
         result[..., tile.top : tile.bottom, tile.left : tile.right] = enhanced.to(result.device)
-    left, right, top, bottom = sides
     detail = result[:, :, top : height - bottom, left : width - right]
     if wanted is not None:
         detail.clamp_(0, 1).mul_(factor_to(detail, wanted))  # in place: the image is large
     return detail[0]
+
+
+def _reflected(image: Tensor, sides: list[int], tile: Tile) -> Tensor:
+    """What the tile's margins hold of the image (3, H, W) reflected beyond its `sides`: cut first, for the whole of it,
+    reflected, would be one more large image."""
+    left, _, top, _ = sides
+    starts, ends = (tile.outer[0] - top, tile.outer[1] - left), (tile.outer[2] - top, tile.outer[3] - left)
+    height, width = image.shape[-2:]
+    rows, columns = (slice(max(0, start), end) for start, end in zip(starts, ends, strict=True))
+    beyond = [max(0, -starts[1]), max(0, ends[1] - width), max(0, -starts[0]), max(0, ends[0] - height)]
+    window = image[:, rows, columns]
+    return nn.functional.pad(window[None], beyond, mode="reflect")[0] if any(beyond) else window
 
 
 def _whole_image_layers(model: UNet, device: torch.device) -> list[str]:

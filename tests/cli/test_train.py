@@ -276,6 +276,7 @@ def test_a_closed_terminal_saves(tmp_path: Path, pairs_root: Path) -> None:
 
     def terminal_of_its_own() -> None:
         os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, under which the tests may run, hands its own way down
         fcntl.ioctl(its, termios.TIOCSCTTY, 0)
 
     process = subprocess.Popen(command, cwd=ROOT, stdin=its, stdout=its, stderr=its, preexec_fn=terminal_of_its_own)

@@ -109,9 +109,9 @@ def test_every_pixel_lies_in_one_tile(height: int, width: int) -> None:
     seen = torch.zeros(height, width)
     for tile in tiles:
         seen[tile.top : tile.bottom, tile.left : tile.right] += 1
-        rows, columns = tile.window
-        assert rows.stop - rows.start <= 300
-        assert columns.stop - columns.start <= 300
+        top, left, bottom, right = tile.outer
+        assert bottom - top <= 300
+        assert right - left <= 300
     assert (seen == 1).all()
 
 
