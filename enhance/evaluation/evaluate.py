@@ -51,8 +51,7 @@ def score(model: UNet, source: WholePairs, device: torch.device) -> list[ImageSc
     hidden = None if ranks.is_first() else True  # None shows the bar on a terminal
     for index, name in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=hidden)):
         with memory_told(device, f"{name} is too large for it; choose a smaller model=, or device=cpu"):
-            low, normal = (image[None] for image in source.whole(index))
-            low, normal = (image.to(enhance.home(image)) for image in (low, normal))
+            low, normal = (image[None].to(enhance.home(image)) for image in source.whole(index))
             if index == 0:
                 enhance(low)  # warm-up: the first call also pays for set-up and memory
             output, seconds = _timed(enhance, low, device)

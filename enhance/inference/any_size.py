@@ -28,13 +28,16 @@ class AnySize:
 
     def home(self, image: Tensor) -> torch.device:
         """Where an image (..., H, W) is to be: on the device, or on the CPU where it goes through in tiles."""
-        return self.device if image.shape[-2] * image.shape[-1] <= self.side**2 else torch.device("cpu")
+        return self.device if self._fits(image) else torch.device("cpu")
 
     def __call__(self, image: Tensor) -> Tensor:
         """(1, 3, H, W) in [0, 1] at its `home` -> (1, 3, H, W) there, not clamped."""
-        if image.shape[-2] * image.shape[-1] <= self.side**2:
+        if self._fits(image):
             return self.model(image)
         return enhance_tiles(self.model, image[0], int(self.side), self.device)[None]
+
+    def _fits(self, image: Tensor) -> bool:
+        return image.shape[-2] * image.shape[-1] <= self.side**2
 
     def enhance(self, image: Tensor) -> Tensor:
         """(3, H, W) in [0, 1] -> the same, on the image's device."""
