@@ -41,6 +41,7 @@ _SMALLEST: dict[str, float] = {
     "optimizer.max_skipped": 1,
     "schedule.steps": 1,
     "schedule.epochs": 0,
+    "schedule.exposure_epochs": 0,
     "validation.every": 1,
     "validation.recalibrate_images": 1,
     "validation.strips": 0,

@@ -123,6 +123,9 @@ class ScheduleSettings:
     epochs: float | None = None  # passes over the training images; give this or steps
     warmup: float = 0.03  # part of the run in which the learning rate rises
     floor: float = 0.01  # last learning rate, as a part of the peak
+    # Passes over the training images in which the second U-Net of model.exposure learns, by a cosine of its own, then
+    # stays; null: 40, but no fewer than 16000 crops.
+    exposure_epochs: float | None = None
 
 
 @dataclass

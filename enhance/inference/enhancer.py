@@ -11,7 +11,7 @@ from enhance.inference.fold import fold_batch_norms
 from enhance.inference.tiles import enhance_tiles, side_within
 from enhance.models.unet import SMALLEST_SIDE, UNet
 
-MAX_GIB = 1.5
+MAX_GIB = 1.0
 
 
 class Enhancer:

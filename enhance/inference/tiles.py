@@ -58,7 +58,7 @@ def side_within(model: UNet, max_gib: float, device: torch.device) -> int:
         per_pixel = _HIDDEN * peak_bytes(lambda: model(image)) / _PROBE**2
     side = int(math.sqrt(max_gib * 2**30 / per_pixel)) if max_gib > 0 else 0
     if not side:
-        raise SettingsError(f"--max-memory {max_gib:g} is too small: give the memory in GiB, for example 1.5")
+        raise SettingsError(f"--max-memory {max_gib:g} is too small: give the memory in GiB, for example 1")
     return side
 
 

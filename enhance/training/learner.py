@@ -35,17 +35,19 @@ class Learner:
     Args:
         plan: of a step, by the validated settings of the run, on the device that the model lives and learns on.
         steps: optimizer steps of the whole run.
+        exposure_steps: those in which a second U-Net, `model.exposure`, learns; None: all.
 
     Raises:
         UserError: the weights that `objective.perceptual` needs are missing or damaged.
     """
 
-    def __init__(self, plan: MemoryPlan, steps: int) -> None:
+    def __init__(self, plan: MemoryPlan, steps: int, exposure_steps: int | None = None) -> None:
         self.plan = plan
         self.settings = settings = plan.settings
         self.device = device = plan.device
         self.dtype = plan.dtype
         self.steps = steps
+        self._exposure_steps = steps if exposure_steps is None else exposure_steps
         torch.manual_seed(settings.seed)
         self._memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
         model = build_unet(settings.model, settings.norm, settings.checkpoint_activations)
@@ -53,12 +55,12 @@ class Learner:
         self.average = WeightAverage(self.model, settings.average_decay)
         self.freeze_step = freeze_step(settings, self.model, steps)
         self.optimizer = build_optimizer(self.model, settings.optimizer, settings.images_per_step)
-        self._schedule = learning_rate(self.optimizer, settings.schedule, steps)
+        self._schedule = learning_rate(self.optimizer, settings.schedule, steps, self._exposure_steps)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         objective = Objective(settings.objective).to(device)
         loss = training_loss(self.model, objective, device, self.dtype)
         self.losses = _Losses(self.model, loss, compiled(loss, device) if settings.compile else loss)
-        self._shared = DistributedDataParallel(self.losses) if ranks.count() > 1 else None
+        self._shared = self._share()
         self.step = 0  # number of the last one
         self.skipped = Skipped()
 
@@ -87,6 +89,8 @@ class Learner:
             UserError: the device's memory is too small.
         """
         settings = self.settings
+        if self.step >= self._exposure_steps:
+            self._settle_exposure()
         set_progress(self.model, self.step / self.steps)
         losses = []
         for number in range(settings.accumulate):
@@ -119,6 +123,18 @@ class Learner:
         # Weights from before the freezing never saw the frozen statistics: their average starts anew.
         self.average.update(self.model, self.step - self.freeze_step if self.frozen else self.step)
         self._schedule.step()
+
+    def _share(self) -> DistributedDataParallel | None:
+        return DistributedDataParallel(self.losses) if ranks.count() > 1 else None
+
+    def _settle_exposure(self) -> None:
+        """From now on the second U-Net stays as it is, and no time goes into its gradients."""
+        exposure = self.model.exposure
+        if exposure is None or not next(exposure.parameters()).requires_grad:
+            return
+        exposure.requires_grad_(False)
+        self._shared = None  # before the next one, for it hooks on the parameters
+        self._shared = self._share()  # it waits for a gradient of every parameter that had one when it was made
 
     def _gradients_apart(self, number: int) -> AbstractContextManager[None]:
         """Ranks exchange gradients with the last batch of a step, which holds the sum of all."""

@@ -1,12 +1,15 @@
 """The optimizer, the length of a run, and the learning rate over it."""
 
 import math
+from functools import partial
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from enhance.settings import OptimizerSettings, ScheduleSettings
+
+_FEWEST_FOR_EXPOSURE = 16_000  # crops: fewer teach nothing, however few the images
 
 
 def total_steps(schedule: ScheduleSettings, num_images: int, images_per_step: int) -> int:
@@ -17,17 +20,27 @@ def total_steps(schedule: ScheduleSettings, num_images: int, images_per_step: in
     return max(1, math.ceil(schedule.epochs * num_images / images_per_step))
 
 
-def learning_rate(optimizer: Optimizer, schedule: ScheduleSettings, steps: int) -> LambdaLR:
-    """Linear warm-up to the optimizer's learning rate, then a cosine (Loshchilov and Hutter 2017) to the floor."""
-    warmup = round(schedule.warmup * steps)
+def exposure_steps(schedule: ScheduleSettings, num_images: int, images_per_step: int, steps: int) -> int:
+    """The first steps of the run, in which the second U-Net of `model.exposure` learns. In more it would learn by heart
+    how bright each training scene is: 12000 steps on 393 LOL pairs cost 1 dB (docs/results.md)."""
+    epochs = schedule.exposure_epochs
+    images = max(40 * num_images, _FEWEST_FOR_EXPOSURE) if epochs is None else epochs * num_images
+    return min(steps, math.ceil(images / images_per_step))
 
-    def factor(step: int) -> float:
+
+def learning_rate(optimizer: Optimizer, schedule: ScheduleSettings, steps: int, exposure_steps: int) -> LambdaLR:
+    """Linear warm-up to the optimizer's learning rate, then a cosine (Loshchilov and Hutter 2017) to the floor, over
+    `steps` and, where a group is that of `model.exposure`, over `exposure_steps`."""
+
+    def factor(length: int, step: int) -> float:
+        warmup = round(schedule.warmup * length)
         if step < warmup:
             return (step + 1) / (warmup + 1)
-        progress = (step - warmup) / max(1, steps - warmup)
+        progress = (step - warmup) / max(1, length - warmup)
         return schedule.floor + (1 - schedule.floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
-    return LambdaLR(optimizer, factor)
+    lengths = [exposure_steps if group.get("exposure") else steps for group in optimizer.param_groups]
+    return LambdaLR(optimizer, [partial(factor, length) for length in lengths])
 
 
 def peak_lr(optimizer: OptimizerSettings, images_per_step: int) -> float:
@@ -38,10 +51,17 @@ def peak_lr(optimizer: OptimizerSettings, images_per_step: int) -> float:
 
 
 def build_optimizer(model: nn.Module, optimizer: OptimizerSettings, images_per_step: int = 8) -> AdamW:
-    """AdamW; vectors (norms and biases) do not decay. Fused: it takes no step where its `found_inf` is 1."""
-    parameters = list(model.parameters())
+    """AdamW; vectors (norms and biases) do not decay. Fused: it takes no step where its `found_inf` is 1. A second
+    U-Net, `model.exposure`, has groups of its own, marked `exposure`."""
+    second = getattr(model, "exposure", None)
+    own = [] if second is None else list(second.parameters())
+    others = [parameter for parameter in model.parameters() if all(parameter is not each for each in own)]
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": optimizer.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": part, "weight_decay": weight_decay, "exposure": parameters is own}
+        for parameters in ((others, own) if own else (others,))
+        for part, weight_decay in (
+            ([parameter for parameter in parameters if parameter.dim() > 1], optimizer.weight_decay),
+            ([parameter for parameter in parameters if parameter.dim() <= 1], 0.0),
+        )
     ]
     return AdamW(groups, lr=peak_lr(optimizer, images_per_step), betas=(optimizer.beta1, optimizer.beta2), fused=True)

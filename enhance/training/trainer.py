@@ -30,7 +30,7 @@ from enhance.training.memory_fit import check_memory
 from enhance.training.meter import Meter
 from enhance.training.progress import Progress
 from enhance.training.record import Record
-from enhance.training.schedule import total_steps
+from enhance.training.schedule import exposure_steps, total_steps
 from enhance.training.statistics_gap import statistics_gap
 from enhance.training.validation import recalibrate_for, validate
 
@@ -62,7 +62,8 @@ class Trainer:
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
         steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
-        self.learner = Learner(plan, steps)
+        early = exposure_steps(settings.schedule, len(self.train), settings.images_per_step, steps)
+        self.learner = Learner(plan, steps, early)
         self.best = -math.inf
         self.owed = False  # a validation of the last step, which a signal may have cut short
         if resume is None:

@@ -236,12 +236,20 @@ def test_a_cache_of_decoded_images_changes_no_weight(train: Callable[..., Ended]
 
 
 @pytest.mark.parametrize(
-    "norm", ["norm=bn", "norm=brn", "norm.freeze_after=0.05", "norm.freeze_after=0.9", "data.mixup=0.5"]
+    "words",
+    [
+        ("norm=bn",),
+        ("norm=brn",),
+        ("norm.freeze_after=0.05",),
+        ("norm.freeze_after=0.9", "data.mixup=0.5"),
+        ("model.exposure=true", "schedule.exposure_epochs=20"),  # the second U-Net learns for 30 of the 60 steps
+        ("model.exposure=true", "schedule.exposure_epochs=0.1", "checkpoint_activations=true"),
+    ],
 )
 def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
-    train: Callable[..., Ended], tmp_path: Path, pairs_root: Path, norm: str
+    train: Callable[..., Ended], tmp_path: Path, pairs_root: Path, words: tuple[str, ...]
 ) -> None:
-    words = [norm, "schedule.steps=60", "validation.every=20", "accumulate=2", "batch_size=2", "threads=1"]
+    words = (*words, "schedule.steps=60", "validation.every=20", "accumulate=2", "batch_size=2", "threads=1")
     common = ["data=lol_v1", f"data.root={pairs_root}", *TINY, *words]
     command = [sys.executable, "train.py", *common, f"runs={tmp_path}/stopped"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

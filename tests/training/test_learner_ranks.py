@@ -25,10 +25,10 @@ CASES = {
 }
 
 
-def make_learner(settings: Settings) -> Learner:
+def make_learner(settings: Settings, exposure_steps: int | None = None) -> Learner:
     settings.model.width, settings.model.depth = 8, 1
     settings.precision = "fp32"
-    learner = Learner(plan_memory(settings, torch.device("cpu"), torch.float32), 10)
+    learner = Learner(plan_memory(settings, torch.device("cpu"), torch.float32), 10, exposure_steps)
     torch.nn.init.normal_(learner.model.output.weight, std=0.05)  # zero before training: nothing before it would learn
     return learner
 
@@ -68,6 +68,28 @@ def test_loss_and_gradients_are_those_of_one_process(case: str, tmp_path: Path) 
         assert torch.equal(one, other)
         if index <= parameters:
             assert torch.allclose(one, value, rtol=0, atol=1e-5 * max(1.0, value.abs().max().item())), index
+
+
+def learn_three_steps(_: int) -> list[Tensor]:
+    """Weights after each of three steps, of which the second U-Net learns in the first."""
+    settings = CASES["exposure"]
+    learner, meter, found = make_learner(settings, exposure_steps=1), Meter(), []
+    for _ in range(3):
+        learner.advance(iter(batches(settings)), meter, watched=False)
+        found.append(torch.cat([each.detach().flatten() for each in learner.model.parameters()]))
+    assert learner.model.exposure is not None
+    return [*found, torch.tensor(sum(each.numel() for each in learner.model.exposure.parameters()))]
+
+
+def test_the_second_unet_stops_learning_on_all_ranks(tmp_path: Path) -> None:
+    first, second = on_two_ranks(learn_three_steps, tmp_path)
+    for one, other, value in zip(first, second, learn_three_steps(0), strict=True):
+        assert torch.equal(one, other)
+        assert torch.allclose(one, value, rtol=0, atol=2e-3)  # Adam's first steps follow the sign of a gradient
+    *weights, last = first
+    size = int(last)  # its weights come last
+    assert torch.equal(weights[0][-size:], weights[2][-size:])
+    assert not torch.equal(weights[0][:-size], weights[2][:-size])
 
 
 def with_a_broken_rank(rank: int) -> list[Tensor]:

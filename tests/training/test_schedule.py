@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from enhance.settings import OptimizerSettings, ScheduleSettings
-from enhance.training.schedule import build_optimizer, learning_rate, total_steps
+from enhance.models.unet import build_unet
+from enhance.settings import ModelSettings, NormSettings, OptimizerSettings, ScheduleSettings
+from enhance.training.schedule import build_optimizer, exposure_steps, learning_rate, total_steps
 
 
 def rates(schedule: ScheduleSettings, steps: int) -> list[float]:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    scheduler = learning_rate(optimizer, schedule, steps)
+    scheduler = learning_rate(optimizer, schedule, steps, steps)
     values = []
     for _ in range(steps):
         values.append(optimizer.param_groups[0]["lr"])
@@ -34,6 +35,39 @@ def test_length_from_steps_or_epochs() -> None:
     assert total_steps(ScheduleSettings(steps=7), num_images=100, images_per_step=8) == 7
     assert total_steps(ScheduleSettings(steps=None, epochs=2), num_images=100, images_per_step=8) == 25
     assert total_steps(ScheduleSettings(steps=None, epochs=0.01), num_images=10, images_per_step=8) == 1
+
+
+@pytest.mark.parametrize(
+    ("epochs", "num_images", "steps", "wanted"),
+    [
+        (None, 393, 12000, 2000),  # 16000 crops of few photographs
+        (None, 393, 1500, 1500),
+        (None, 1000, 12000, 5000),  # 40 passes over many
+        (2, 393, 12000, 99),
+        (0, 393, 12000, 0),
+        (1e9, 393, 12000, 12000),
+    ],
+)
+def test_how_long_the_second_unet_learns(epochs: float | None, num_images: int, steps: int, wanted: int) -> None:
+    assert exposure_steps(ScheduleSettings(exposure_epochs=epochs), num_images, 8, steps) == wanted
+
+
+def test_the_second_unet_has_a_cosine_of_its_own() -> None:
+    model = build_unet(ModelSettings(width=4, depth=1, exposure=True), NormSettings("none"))
+    assert model.exposure is not None
+    optimizer = build_optimizer(model, OptimizerSettings())
+    scheduler = learning_rate(optimizer, ScheduleSettings(floor=0.1), steps=100, exposure_steps=40)
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(101):
+        for group in optimizer.param_groups:
+            rates[group["exposure"]].append(group["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert min(rates[True]) == pytest.approx(1e-4) == pytest.approx(rates[True][2 * 40])
+    assert rates[False][2 * 40] > 5e-4
+    held = {id(each) for group in optimizer.param_groups if group["exposure"] for each in group["params"]}
+    assert held == {id(each) for each in model.exposure.parameters()}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
 
 
 def test_vectors_do_not_decay() -> None:
