@@ -14,7 +14,6 @@ import tifffile
 import torch
 from PIL import ExifTags, Image, TiffImagePlugin
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_png
 
 from enhance.data.images import decoding, image_format, to_rgb
 from enhance.errors import DataError
@@ -108,6 +107,8 @@ def _sixteen_bits(path: Path, file: Image.Image) -> np.ndarray | None:
     if file.format == "PNG":
         encoded = np.fromfile(path, np.uint8)
         if encoded[24] == 16:  # the bit depth, in the first chunk
+            from torchvision.io import ImageReadMode, decode_png  # here: it takes a second, and few photographs need it
+
             return decode_png(torch.from_numpy(encoded), ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
     elif file.format == "TIFF":
         page = tifffile.TiffFile(path).pages.first

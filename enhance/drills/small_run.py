@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo
 from PIL import Image
 
+import enhance.training.resume  # noqa: F401 -- like torch's own: what every fork would import for itself, in seconds
 from enhance import checkpoint
 from enhance.checkpoint import BEST, LAST, Checkpoint
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from kornia.color import rgb_to_grayscale
 from torch import Tensor
-from torchvision.models import AlexNet_Weights
 from tqdm import tqdm
 
 from enhance.cached_weights import cached_file, damaged, missing
@@ -107,10 +106,12 @@ def score_protocols(model: UNet, source: PairSource, device: torch.device) -> tu
 
 def _lpips(device: torch.device) -> tuple[dict[str, Score], list[str]]:
     """Both protocols of it, or none and why they cannot be had: nothing is fetched."""
-    try:
+    try:  # here: they take seconds, and few scores need them
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
     except ImportError:
         return {}, [f"LPIPS: torchmetrics is missing: {INSTALL}"]
+    from torchvision.models import AlexNet_Weights
+
     url = AlexNet_Weights.IMAGENET1K_V1.url
     weights = cached_file(url)
     if not weights.is_file():

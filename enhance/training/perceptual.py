@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG16_Weights, vgg16
 
 from enhance.cached_weights import cached_file, missing
 from enhance.errors import SettingsError
@@ -27,6 +26,8 @@ class Perceptual(nn.Module):
 
     def __init__(self, weights: str | None = None) -> None:
         super().__init__()
+        from torchvision.models import VGG16_Weights, vgg16  # here: it takes a second, and few runs need it
+
         url = VGG16_Weights.IMAGENET1K_V1.url
         file = Path(weights) if weights else cached_file(url)
         if not file.is_file():

@@ -72,8 +72,6 @@ def test_the_enhancers_images_at_any_size(norm: str) -> None:
     [
         {"depth": 4, "down": "strided"},
         {"unshuffle": 1},
-        {"exposure": True},
-        {"brightened": True},
         {"context": True, "depth": 3},
         {"exposure": True, "brightened": True},
     ],
