@@ -44,6 +44,11 @@ class DataSettings:
     camera: CameraSettings = field(default_factory=CameraSettings)  # demo and photos
     other_cameras: dict[str, CameraSettings] = field(default_factory=dict)  # a sweep's runs are scored on them too
 
+    @property
+    def through_camera(self) -> bool:
+        """Whether the simulated camera makes the dark images, and each crop has an exposure of its own."""
+        return self.name in ("demo", "photos")
+
 
 @dataclass
 class NormSettings:
@@ -123,8 +128,8 @@ class ScheduleSettings:
     epochs: float | None = None  # passes over the training images; give this or steps
     warmup: float = 0.03  # part of the run in which the learning rate rises
     floor: float = 0.01  # last learning rate, as a part of the peak
-    # Passes over the training images in which the second U-Net of model.exposure learns, by a cosine of its own, then
-    # stays; null: 40, but no fewer than 16000 crops.
+    # Passes over the training images in which the second U-Net of model.exposure learns, by a cosine of its own, and
+    # after which it stays; null: 40, but no fewer than 16000 crops, and through the simulated camera the whole run.
     exposure_epochs: float | None = None
 
 

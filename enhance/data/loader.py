@@ -65,7 +65,7 @@ def open_test(data: DataSettings) -> PairSource | None:
         DataError: the test pairs are there and cannot be used.
     """
     check_places(data)
-    if data.name in ("demo", "photos"):
+    if data.through_camera:
         return None
     if data.name == "shards":
         there = find_shards(_root(data), "test")

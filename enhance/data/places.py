@@ -17,7 +17,7 @@ def check_places(data: DataSettings) -> None:
         DataError: an unknown data set, a place that means nothing to it, or one folder for two things.
     """
     one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
-    if data.other_cameras and data.name not in ("demo", "photos"):
+    if data.other_cameras and not data.through_camera:
         raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")
     places = _KNOWN_PLACES.get(data.name, ("root", "split"))
     for key in PLACES:

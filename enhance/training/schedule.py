@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from enhance.settings import OptimizerSettings, ScheduleSettings
+from enhance.settings import OptimizerSettings, ScheduleSettings, Settings
 
 _FEWEST_FOR_EXPOSURE = 16_000  # crops: fewer teach nothing, however few the images
 
@@ -20,12 +20,14 @@ def total_steps(schedule: ScheduleSettings, num_images: int, images_per_step: in
     return max(1, math.ceil(schedule.epochs * num_images / images_per_step))
 
 
-def exposure_steps(schedule: ScheduleSettings, num_images: int, images_per_step: int, steps: int) -> int:
-    """The first steps of the run, in which the second U-Net of `model.exposure` learns. In more it would learn by heart
-    how bright each training scene is: 12000 steps on 393 LOL pairs cost 1 dB (docs/results.md)."""
-    epochs = schedule.exposure_epochs
+def exposure_steps(settings: Settings, num_images: int, steps: int) -> int:
+    """How many of the run's `steps` the second U-Net of `model.exposure` learns for. In more it would learn by heart
+    how bright each training scene is, unless the camera changes that at every crop (docs/results.md)."""
+    epochs = settings.schedule.exposure_epochs
+    if epochs is None and settings.data.through_camera:
+        return steps
     images = max(40 * num_images, _FEWEST_FOR_EXPOSURE) if epochs is None else epochs * num_images
-    return min(steps, math.ceil(images / images_per_step))
+    return min(steps, math.ceil(images / settings.images_per_step))
 
 
 def learning_rate(optimizer: Optimizer, schedule: ScheduleSettings, steps: int, exposure_steps: int) -> LambdaLR:

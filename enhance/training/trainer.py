@@ -62,7 +62,7 @@ class Trainer:
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
         steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
-        early = exposure_steps(settings.schedule, len(self.train), settings.images_per_step, steps)
+        early = exposure_steps(settings, len(self.train), steps)
         self.learner = Learner(plan, steps, early)
         self.best = -math.inf
         self.owed = False  # a validation of the last step, which a signal may have cut short

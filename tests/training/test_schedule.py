@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from enhance.models.unet import build_unet
-from enhance.settings import ModelSettings, NormSettings, OptimizerSettings, ScheduleSettings
+from enhance.settings import DataSettings, ModelSettings, NormSettings, OptimizerSettings, ScheduleSettings, Settings
 from enhance.training.schedule import build_optimizer, exposure_steps, learning_rate, total_steps
 
 
@@ -38,18 +38,23 @@ def test_length_from_steps_or_epochs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epochs", "num_images", "steps", "wanted"),
+    ("data", "epochs", "num_images", "steps", "wanted"),
     [
-        (None, 393, 12000, 2000),  # 16000 crops of few photographs
-        (None, 393, 1500, 1500),
-        (None, 1000, 12000, 5000),  # 40 passes over many
-        (2, 393, 12000, 99),
-        (0, 393, 12000, 0),
-        (1e9, 393, 12000, 12000),
+        ("lol_v1", None, 393, 12000, 2000),  # 16000 crops of few photographs
+        ("lol_v1", None, 393, 1500, 1500),
+        ("lol_v1", None, 1000, 12000, 5000),  # 40 passes over many
+        ("lol_v1", 2, 393, 12000, 99),
+        ("lol_v1", 0, 393, 12000, 0),
+        ("lol_v1", 1e9, 393, 12000, 12000),
+        ("photos", None, 393, 12000, 12000),
+        ("photos", 2, 393, 12000, 99),
     ],
 )
-def test_how_long_the_second_unet_learns(epochs: float | None, num_images: int, steps: int, wanted: int) -> None:
-    assert exposure_steps(ScheduleSettings(exposure_epochs=epochs), num_images, 8, steps) == wanted
+def test_how_long_the_second_unet_learns(
+    data: str, epochs: float | None, num_images: int, steps: int, wanted: int
+) -> None:
+    settings = Settings(data=DataSettings(name=data), schedule=ScheduleSettings(exposure_epochs=epochs), batch_size=8)
+    assert exposure_steps(settings, num_images, steps) == wanted
 
 
 def test_the_second_unet_has_a_cosine_of_its_own() -> None:
