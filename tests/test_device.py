@@ -21,6 +21,17 @@ def test_float32_is_not_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not torch.backends.cudnn.allow_tf32
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system counts right")
+def test_peak_memory_is_that_of_this_process_alone() -> None:
+    """A process of 2 GiB, which starts another."""
+    peak = "from enhance.device import peak_memory_gib; import torch; print(peak_memory_gib(torch.device('cpu')))"
+    held = (
+        "import subprocess, sys; held = b'1' * 2**31; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True)"
+    )
+    ended = subprocess.run([sys.executable, "-c", held, peak], capture_output=True, text=True, check=True)
+    assert 0.1 < float(ended.stdout) < 1.5
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", "cuda:x", ""])
 def test_unusable_devices_are_named_with_the_choices(name: str) -> None:
     with pytest.raises(SettingsError, match=rf"^device={name} .*auto"):
