@@ -1,6 +1,7 @@
 """The forward pass of a training step, as one function that can be compiled."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,4 +57,6 @@ def compiled(loss: Loss, device: torch.device) -> Loss:
         raise SettingsError(
             f"compile=true: torch.compile does not work here ({reason}): install {needed}, or leave compile=false"
         ) from error
-    return torch.compile(loss, fullgraph=True, dynamic=False)
+    # On the CPU torch 2.14 reorders the two U-Nets' operations so that one reads memory before it is written.
+    options: dict[str, Any] = {"reorder_for_peak_memory": False} if device.type == "cpu" else {}
+    return torch.compile(loss, fullgraph=True, dynamic=False, options=options)
