@@ -3,7 +3,6 @@ on the way into training and into the enhancer, without a crash, a hang, or more
 
 import os
 import random
-import resource
 import signal
 import struct
 import zlib
@@ -13,15 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+import torch
 from PIL import Image, ImageCms
 
 from enhance.data.images import read_image
 from enhance.data.photo import read_photo, write_photo
+from enhance.device import peak_memory_gib
 from enhance.drills.small_run import Outcome, draw_scene
 from enhance.errors import DataError
 
 _SECONDS = 20  # that one file may take
 _GIB = 1.0  # that all files may take at once, on top of what the process has
+_CPU = torch.device("cpu")
 _SIDE = 50_000  # of a bomb, in pixels
 
 
@@ -50,14 +52,14 @@ def _judge(files: list[Path], verdicts: Path, out: Path) -> None:
     """In the forked process: write a line for each file, and end."""
     out.mkdir(exist_ok=True)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends the process: no Python code runs while a decoder hangs
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory_gib(_CPU)
     code = 0
     try:
         with verdicts.open("a", buffering=1) as log:
             for path in files:
                 signal.alarm(_SECONDS)
                 word = _read(path, out)
-                grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+                grown = peak_memory_gib(_CPU) - before
                 log.write(f"{word if grown < _GIB else f'took {grown:.1f} GiB'} {path}\n")
     except BaseException:
         import traceback

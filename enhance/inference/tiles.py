@@ -112,7 +112,7 @@ def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -
 
     def windows() -> Iterator[tuple[Tile, Tensor]]:
         for tile in tiles:
-            yield tile, _reflected(image, sides, tile)[None].to(device)
+            yield tile, _reflected(image, sides, tile).to(device)
 
     names = _whole_image_layers(model, device)
     if names:
@@ -131,15 +131,15 @@ def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -
 
 
 def _reflected(image: Tensor, sides: list[int], tile: Tile) -> Tensor:
-    """What the tile's margins hold of the image (3, H, W) reflected beyond its `sides`: cut first, for the whole of it,
-    reflected, would be one more large image."""
+    """What the tile's margins hold of the image (3, H, W) reflected beyond its `sides`, (1, 3, h, w): cut first, for
+    the whole of it, reflected, would be one more large image."""
     left, _, top, _ = sides
     starts, ends = (tile.outer[0] - top, tile.outer[1] - left), (tile.outer[2] - top, tile.outer[3] - left)
     height, width = image.shape[-2:]
     rows, columns = (slice(max(0, start), end) for start, end in zip(starts, ends, strict=True))
     beyond = [max(0, -starts[1]), max(0, ends[1] - width), max(0, -starts[0]), max(0, ends[0] - height)]
-    window = image[:, rows, columns]
-    return nn.functional.pad(window[None], beyond, mode="reflect")[0] if any(beyond) else window
+    window = image[None, :, rows, columns]
+    return nn.functional.pad(window, beyond, mode="reflect") if any(beyond) else window
 
 
 def _whole_image_layers(model: UNet, device: torch.device) -> list[str]:

@@ -55,15 +55,13 @@ def peak_lr(optimizer: OptimizerSettings, images_per_step: int) -> float:
 def build_optimizer(model: nn.Module, optimizer: OptimizerSettings, images_per_step: int = 8) -> AdamW:
     """AdamW; vectors (norms and biases) do not decay. Fused: it takes no step where its `found_inf` is 1. A second
     U-Net, `model.exposure`, has groups of its own, marked `exposure`."""
-    second = getattr(model, "exposure", None)
-    own = [] if second is None else list(second.parameters())
-    others = [parameter for parameter in model.parameters() if all(parameter is not each for each in own)]
-    groups = [
-        {"params": part, "weight_decay": weight_decay, "exposure": parameters is own}
-        for parameters in ((others, own) if own else (others,))
-        for part, weight_decay in (
-            ([parameter for parameter in parameters if parameter.dim() > 1], optimizer.weight_decay),
-            ([parameter for parameter in parameters if parameter.dim() <= 1], 0.0),
-        )
-    ]
+    parts: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+    for name, parameter in model.named_parameters():
+        parts[name.startswith("exposure.")].append(parameter)
+    groups = []
+    for exposure, parameters in parts.items():
+        matrices, vectors = ([p for p in parameters if (p.dim() > 1) == decays] for decays in (True, False))
+        if parameters:
+            groups.append({"params": matrices, "weight_decay": optimizer.weight_decay, "exposure": exposure})
+            groups.append({"params": vectors, "weight_decay": 0.0, "exposure": exposure})
     return AdamW(groups, lr=peak_lr(optimizer, images_per_step), betas=(optimizer.beta1, optimizer.beta2), fused=True)
