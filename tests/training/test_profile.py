@@ -45,9 +45,12 @@ def test_shares(tmp_path: Path, norm: str) -> None:
 
 
 def test_the_backward_pass_counts_to_its_layers(tmp_path: Path) -> None:
-    """It is more than half of a step, and would be of the rest if it were not matched with the forward pass."""
-    kinds = profiled(tmp_path / "trace.json").kinds
-    assert kinds["the rest"] < 0.5 * sum(kinds[name] for name in ("convolutions", "norms", "loss"))
+    """It is more than half of a step, and would be of the rest if it were not matched with the forward pass.
+
+    Of several profiles the best: a busy machine interrupts whatever runs, and the rest is of short operations."""
+    profiles = [profiled(tmp_path / "trace.json").kinds for _ in range(4)]
+    told = ("convolutions", "norms", "loss")
+    assert min(kinds["the rest"] / sum(kinds[name] for name in told) for kinds in profiles) < 0.4
 
 
 def test_the_limit_of_a_convolution() -> None:
