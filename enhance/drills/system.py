@@ -115,9 +115,9 @@ def read_only(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome
     wanted, _ = undisturbed(root, work)
     outcome = Outcome(name, tries, 0, 0)
     photos = str(root / "our485" / "low")
+    run = SmallRun(root, work / "locked")
+    folder = run.stop_at(10)
     for number in range(tries):
-        run = SmallRun(root, work / f"locked-{number}")
-        folder = run.stop_at(10)
         out = work / f"out-{number}"
         out.mkdir()
         result, device = out / "result", "--device=cpu"
@@ -135,11 +135,8 @@ def read_only(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome
         code = ended_by(start(script, words, log, functools.partial(mount_read_only, locked)), _MOST_SECONDS)
         told = log.read_text().splitlines()[-1]
         after = {path: path.stat().st_mtime_ns for place in (folder, out) for path in place.rglob("*")}
-        good = (
-            code == 2
-            and str(locked) in told
-            and "written" in told.replace("cannot write", "written")
-            and after == before
-        )
-        outcome.count(good and run.finish() == 0 and same(run, wanted))
+        named = str(locked) in told and "written" in told.replace("cannot write", "written")
+        outcome.count(code == 2 and named and after == before, told)
+    if run.finish() or not same(run, wanted):
+        outcome.survived, outcome.lost, outcome.remark = 0, tries, "the run did not go on as before"
     return outcome

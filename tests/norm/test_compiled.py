@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from enhance.norm.frozen import freeze
+
 
 def network(layer: nn.Module) -> nn.Module:
     for parameter in layer.parameters():
@@ -70,3 +72,14 @@ def test_export_for_any_size(twin, training: bool, grad_mode: bool) -> None:
         torch.testing.assert_close(exported(x), model(x), rtol=1e-5, atol=1e-5)
     for name, buffer in exported.named_buffers():
         torch.testing.assert_close(buffer, model.get_buffer(name), rtol=1e-5, atol=1e-6)
+
+
+def test_freezing_reaches_a_compiled_layer(batch_norm) -> None:
+    model = network(batch_norm.own())
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    x = torch.randn(4, 3, 7, 10)
+    compiled(x)
+    freeze(model)
+    statistics = model[1].running_mean.clone()
+    torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-5)
+    assert torch.equal(model[1].running_mean, statistics)
