@@ -92,7 +92,7 @@ class UNet(nn.Module):
         # After all else, so that the other weights are the same with it and without.
         self.exposure = None
         if exposure:
-            self.exposure = UNet(lambda _: nn.Identity(), width=8, checkpoint_activations=checkpoint_activations)
+            self.exposure = UNet(lambda _: nn.Identity(), width=16, checkpoint_activations=checkpoint_activations)
 
     def initialize(self, seed: int, init: str, scale: float) -> None:
         """Draw the weights; the output convolution starts at zero, so that the U-Net starts as the identity. Biases
