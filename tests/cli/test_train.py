@@ -240,9 +240,9 @@ def test_a_cache_of_decoded_images_changes_no_weight(train: Callable[..., Ended]
 @pytest.mark.parametrize(
     "words",
     [
-        ("norm=brn",),
-        ("norm.freeze_after=0.05",),
-        ("norm.freeze_after=0.9", "data.mixup=0.5"),
+        ("norm=brn", "model.exposure=false"),
+        ("norm.freeze_after=0.05", "model.exposure=false"),
+        ("norm.freeze_after=0.9", "data.mixup=0.5", "model.exposure=false"),
         ("model.exposure=true", "schedule.exposure_epochs=20"),  # the second U-Net learns for 30 of the 60 steps
         ("model.exposure=true", "schedule.exposure_epochs=0.1", "checkpoint_activations=true"),
     ],
