@@ -13,12 +13,12 @@ from tests.cli.conftest import ROOT
 @pytest.mark.parametrize(
     ("drills", "tries"),
     [
-        (("kills", "signals", "disk"), 3),
+        (("kills", "signals", "disk"), 4),
         (("checkpoints", "loss", "twice"), 2),
         (("gone", "handles"), 2),
         (("full_then_room", "shared_memory"), 1),
         (("read_only",), 6),
-        (("hostile_settings", "hostile_archives"), 4),
+        (("hostile_settings", "hostile_archives"), 5),
         (("hostile_checkpoints",), 15),
         (("page",), 60),
     ],

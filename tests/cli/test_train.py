@@ -164,17 +164,15 @@ def test_frozen_statistics_stay_and_the_weights_go_on(train: Callable[..., Ended
 
 @pytest.mark.slow
 def test_a_compiled_run_learns_the_same(train: Callable[..., Ended], tmp_path: Path) -> None:
-    """In bfloat16 and of a U-Net of full size, with the second one beside it: one of the two once read memory before it
-    was written."""
     losses = {}
     for compiled in ("true", "false"):
-        words = ("schedule.steps=4", "validation.every=2", "precision=bf16", "model.width=32", "model.depth=3")
+        words = ("schedule.steps=4", "validation.every=2", "model.depth=1", "model.exposure=false")
         ended = train(f"compile={compiled}", f"runs={tmp_path}/{compiled}", *words)
         assert ended.code == 0, ended.err
         (file,) = (tmp_path / compiled).glob("*/metrics.jsonl")
         rows = [json.loads(line) for line in file.read_text().splitlines()]
         losses[compiled] = [row["train/loss"] for row in rows if "train/loss" in row]
-    assert losses["true"] == pytest.approx(losses["false"], rel=1e-2)
+    assert losses["true"] == pytest.approx(losses["false"], rel=1e-3)
     assert len(losses["true"]) == 2  # before each of them, a compiled step
 
 
