@@ -31,6 +31,13 @@ class Mean:
 
 Curve = dict[str, Mean]  # by the values of a setting
 
+STATISTICS = {  # of a batch norm's score, by where its statistics come from
+    "psnr_running": "running statistics",
+    "psnr_crops": "recalibrated on crops",
+    "psnr": "recalibrated on whole images",
+    "psnr_own": "each image's own",
+}
+
 
 def mean_of(values: list[float]) -> Mean:
     """Raises `statistics.StatisticsError` without values."""
@@ -78,9 +85,9 @@ def curves(runs: list[Run], score: str, key: str) -> dict[str, Curve]:
     }
 
 
-def differences(runs: list[Run], reference: str, key: str) -> dict[str, Curve]:
-    """PSNR minus that of the curve `reference`, or where no curve is called so, of the runs with that norm which differ
-    in nothing else. Runs are paired by their seeds, which share the order of the images and the crops."""
+def differences(runs: list[Run], reference: str, key: str, score: str = "psnr") -> dict[str, Curve]:
+    """A score minus that of the curve `reference`, or where no curve is called so, of the runs with that norm which
+    differ in nothing else. Runs are paired by their seeds, which share the order of the images and the crops."""
 
     def but_norm(run: Run) -> frozenset[tuple[str, str]]:
         return frozenset((name, value) for name, value in run.settings.items() if name != "norm")
@@ -90,13 +97,32 @@ def differences(runs: list[Run], reference: str, key: str) -> dict[str, Curve]:
     if reference not in names:
         names, halves = [run.norm for run in runs], [but_norm(run) for run in runs]
     named = list(zip(runs, names, halves, strict=True))
-    base = {half: run.scores["psnr"] for run, name, half in named if name == reference}
+    base = {half: run.scores[score] for run, name, half in named if name == reference and score in run.scores}
     paired = [
-        Run(run.settings, {"difference": run.scores["psnr"] - base[half]}, [])
+        Run(run.settings, {"difference": run.scores[score] - base[half]}, [])
         for run, name, half in named
-        if name != reference and half in base
+        if name != reference and half in base and score in run.scores
     ]
-    return curves(paired, "difference", key) if paired else {}
+    return curves(paired, "difference", key)
+
+
+def gap(runs: list[Run], key: str) -> dict[str, Curve]:
+    """PSNR of training images minus that of new ones, of the runs where both are known."""
+    both = [
+        Run(run.settings, {"gap": run.scores["psnr_train"] - run.scores["psnr"]}, [])
+        for run in runs
+        if "psnr_train" in run.scores
+    ]
+    return curves(both, "gap", key)
+
+
+def by_statistics(runs: list[Run], key: str) -> dict[str, dict[str, Curve]]:
+    """PSNR of each batch norm by each of the `STATISTICS` that its runs were scored with."""
+    found: dict[str, dict[str, Curve]] = {}
+    for score, name in STATISTICS.items():
+        for label, curve in curves([run for run in runs if "psnr_own" in run.scores], score, key).items():
+            found.setdefault(label, {})[name] = curve
+    return found
 
 
 def with_running(runs: list[Run], key: str) -> dict[str, Curve]:

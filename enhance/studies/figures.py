@@ -7,15 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from enhance.studies.cameras import on_cameras
-from enhance.studies.comparison import Curve, are_numbers, curves, label_of, mean_of, ordered
+from enhance.studies.comparison import Curve, are_numbers, by_statistics, curves, label_of, mean_of, ordered
 from enhance.studies.runs import Run
 
-SPLIT = {  # of a batch norm's score, by where its statistics come from
-    "psnr_running": "running statistics",
-    "psnr_crops": "recalibrated on crops",
-    "psnr": "recalibrated on whole images",
-    "psnr_own": "each image's own",
-}
 _MARKERS = "osD^vP*X<>"
 _SPREAD = 0.16  # of the points at one value over the axis, so that their intervals do not hide each other
 
@@ -56,9 +50,7 @@ def against(runs: list[Run], key: str, score: str, title: str) -> Figure | None:
 
 def split_of_the_loss(runs: list[Run], key: str) -> Figure | None:
     """For each batch norm, its PSNR by each kind of statistics; None without batch norms."""
-    split = {name: curves(runs, score, key) for score, name in SPLIT.items()}
-    labels = list(split["running statistics"])
-    return _panels({label: {name: found[label] for name, found in split.items()} for label in labels}, key)
+    return _panels(by_statistics(runs, key), key)
 
 
 def training_and_new_images(runs: list[Run], key: str) -> Figure | None:
@@ -71,7 +63,7 @@ def training_and_new_images(runs: list[Run], key: str) -> Figure | None:
 
 def other_cameras(runs: list[Run]) -> Figure | None:
     """PSNR on the camera of training and on others, batch norms with and without adapting; None without others."""
-    found = on_cameras(runs)
+    found = curves(on_cameras(runs), "psnr", "camera")
     if not found:
         return None
     figure = Figure(figsize=(8, 5), layout="constrained")

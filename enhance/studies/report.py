@@ -4,8 +4,8 @@ import csv
 import math
 from pathlib import Path
 
-from enhance.studies.cameras import on_cameras
-from enhance.studies.comparison import check_key, curves, differences, markdown, table, with_running
+from enhance.studies.cameras import TRAINED_ON, on_cameras
+from enhance.studies.comparison import by_statistics, check_key, curves, differences, gap, markdown, table, with_running
 from enhance.studies.figures import draw_all
 from enhance.studies.runs import Run
 
@@ -38,11 +38,21 @@ def write(runs: list[Run], key: str, reference: str, folder: Path) -> list[Path]
         f"SSIM\n\n{markdown(table(curves(runs, 'ssim', key), key, digits=4))}",
         f"PSNR with GT-mean, dB\n\n{markdown(table(curves(runs, 'psnr_gt_mean', key), key))}",
     ]
-    if from_reference := differences(runs, reference, key):
-        title = f"PSNR minus that of `{reference}` with the same seed, dB"
-        parts.append(f"{title}\n\n{markdown(table(from_reference, key))}")
-    if cameras := on_cameras(runs):
-        parts.append(f"PSNR on other cameras, dB\n\n{markdown(table(cameras, 'camera'))}")
+    by_camera = on_cameras(runs)
+    others = [run for run in by_camera if run.settings["camera"] != TRAINED_ON]
+    panels = by_statistics(runs, key)
+    statistics = {f"{norm}, {name}": curve for norm, lines in panels.items() for name, curve in lines.items()}
+    same_seed = f"minus that of `{reference}` with the same seed"
+    for title, found, columns in (
+        (f"PSNR {same_seed}", differences(runs, reference, key), key),
+        (f"PSNR with GT-mean {same_seed}", differences(runs, reference, key, "psnr_gt_mean"), key),
+        ("PSNR of batch norms, by where their statistics come from", statistics, key),
+        ("PSNR on training images minus that on new ones", gap(runs, key), key),
+        ("PSNR on other cameras", curves(by_camera, "psnr", "camera"), "camera"),
+        (f"PSNR on other cameras {same_seed}", differences(others, reference, "camera"), "camera"),
+    ):
+        if found:
+            parts.append(f"{title}, dB\n\n{markdown(table(found, columns))}")
     seeds = len({run.seed for run in runs})
     parts.append(
         f"{len(runs)} runs, {seeds} seeds; mean ± half of the 95 % interval (Student's t) where a cell has several."

@@ -114,6 +114,8 @@ def test_other_cameras_are_scored_and_drawn(
     table = (tmp_path / "out" / "table.md").read_text()
     assert "| norm | camera trained on | camera darker | camera noisier | camera warmer | camera all_three |" in table
     assert "| bn, adapted |  | " in table
+    gain = float(bn["psnr_adapted_on_darker"]) - float(bn["psnr_on_darker"])
+    assert f"| bn, adapted | {gain:.2f} | " in table
     assert (tmp_path / "out" / "other_cameras.png").stat().st_size > 0
 
 

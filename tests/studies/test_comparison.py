@@ -6,7 +6,17 @@ import pytest
 
 from enhance.errors import DataError
 from enhance.results import append_row
-from enhance.studies.comparison import check_key, curves, differences, markdown, mean_of, table, with_running
+from enhance.studies.comparison import (
+    by_statistics,
+    check_key,
+    curves,
+    differences,
+    gap,
+    markdown,
+    mean_of,
+    table,
+    with_running,
+)
 from enhance.studies.runs import Run, read_runs
 
 
@@ -85,6 +95,28 @@ def test_differences_pair_the_seeds(tmp_path: Path) -> None:
 def test_what_differences_are_from(tmp_path: Path, rows: dict[str, float], wanted: dict[str, float]) -> None:
     found = differences(results(tmp_path / "runs.csv", *rows.items()), "bn", "batch_size")
     assert {label: curve["8"].value for label, curve in found.items()} == wanted
+
+
+def test_the_gap_and_the_statistics_are_of_the_runs_that_have_them() -> None:
+    scored = {"psnr_running": 17.0, "psnr_crops": 18.0, "psnr": 19.0, "psnr_own": 16.0}
+    runs = [
+        Run({"norm": norm, "batch_size": "8", "seed": seed}, scores, [])
+        for norm, seed, scores in (
+            ("bn", "0", scored | {"psnr_train": 20.5}),
+            ("bn", "1", scored | {"psnr_train": 21.5}),
+            ("gn", "0", {"psnr": 20.0}),
+        )
+    ]
+    assert {norm: curve["8"].value for norm, curve in gap(runs, "batch_size").items()} == {"bn": 2.0}
+    found = by_statistics(runs, "batch_size")
+    assert {norm: {name: curve["8"].value for name, curve in lines.items()} for norm, lines in found.items()} == {
+        "bn": {
+            "running statistics": 17.0,
+            "recalibrated on crops": 18.0,
+            "recalibrated on whole images": 19.0,
+            "each image's own": 16.0,
+        }
+    }
 
 
 def test_another_setting_may_be_the_columns(tmp_path: Path) -> None:
