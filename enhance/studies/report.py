@@ -38,6 +38,8 @@ def write(runs: list[Run], key: str, reference: str, folder: Path) -> list[Path]
         f"SSIM\n\n{markdown(table(curves(runs, 'ssim', key), key, digits=4))}",
         f"PSNR with GT-mean, dB\n\n{markdown(table(curves(runs, 'psnr_gt_mean', key), key))}",
     ]
+    # Where the scores are of the validation images themselves, these are the same once more.
+    validated = [run for run in runs if run.scores.get("psnr_validation", run.scores["psnr"]) != run.scores["psnr"]]
     by_camera = on_cameras(runs)
     others = [run for run in by_camera if run.settings["camera"] != TRAINED_ON]
     panels = by_statistics(runs, key)
@@ -46,6 +48,8 @@ def write(runs: list[Run], key: str, reference: str, folder: Path) -> list[Path]
     for title, found, columns in (
         (f"PSNR {same_seed}", differences(runs, reference, key), key),
         (f"PSNR with GT-mean {same_seed}", differences(runs, reference, key, "psnr_gt_mean"), key),
+        ("PSNR on the validation images", curves(validated, "psnr_validation", key), key),
+        (f"PSNR on them {same_seed}", differences(validated, reference, key, "psnr_validation"), key),
         ("PSNR of batch norms, by where their statistics come from", statistics, key),
         ("PSNR on training images minus that on new ones", gap(runs, key), key),
         ("PSNR on other cameras", curves(by_camera, "psnr", "camera"), "camera"),

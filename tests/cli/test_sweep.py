@@ -141,6 +141,10 @@ def test_the_table_of_the_study_is_drawn(
         "scripts/compare_norms.py", tmp_path / "runs" / "small_batch", "--out", tmp_path / "again"
     )
     assert from_folders.code == 0, from_folders.err
+    table = (tmp_path / "out" / "table.md").read_text()
+    on_validation = table.partition("PSNR on the validation images, dB\n\n")[2]
+    first, second = (float(row["psnr_validation"]) for row in found if row["norm"] == "in")
+    assert f"| in | {first:.2f} | {second:.2f} |\n" in on_validation.partition("\n\n")[0] + "\n"
     for name in ("table.md", "table.csv"):
         assert (tmp_path / "again" / name).read_text() == (tmp_path / "out" / name).read_text()
     figures = {
