@@ -116,6 +116,11 @@ def gap(runs: list[Run], key: str) -> dict[str, Curve]:
     return curves(both, "gap", key)
 
 
+def on_validation(runs: list[Run]) -> list[Run]:
+    """The runs with `psnr_validation`, but for those whose `psnr` is of the validation images itself."""
+    return [run for run in runs if run.scores.get("psnr_validation", run.scores["psnr"]) != run.scores["psnr"]]
+
+
 def by_statistics(runs: list[Run], key: str) -> dict[str, dict[str, Curve]]:
     """PSNR of each batch norm by each of the `STATISTICS` that its runs were scored with."""
     found: dict[str, dict[str, Curve]] = {}

@@ -7,7 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from enhance.studies.cameras import on_cameras
-from enhance.studies.comparison import Curve, are_numbers, by_statistics, curves, label_of, mean_of, ordered
+from enhance.studies.comparison import (
+    Curve,
+    are_numbers,
+    by_statistics,
+    curves,
+    label_of,
+    mean_of,
+    on_validation,
+    ordered,
+)
 from enhance.studies.runs import Run
 
 _MARKERS = "osD^vP*X<>"
@@ -20,6 +29,9 @@ def draw_all(runs: list[Run], key: str, folder: Path) -> list[Path]:
     figures = {
         f"psnr_against_{short}.png": against(runs, key, "psnr", "PSNR, dB"),
         f"gt_mean_against_{short}.png": against(runs, key, "psnr_gt_mean", "PSNR with GT-mean, dB"),
+        f"validation_against_{short}.png": against(
+            on_validation(runs), key, "psnr_validation", "PSNR on the validation images, dB"
+        ),
         "split_of_the_loss.png": split_of_the_loss(runs, key),
         "training_and_new_images.png": training_and_new_images(runs, key),
         "learning_curves.png": learning_curves(runs),

@@ -5,7 +5,17 @@ import math
 from pathlib import Path
 
 from enhance.studies.cameras import TRAINED_ON, on_cameras
-from enhance.studies.comparison import by_statistics, check_key, curves, differences, gap, markdown, table, with_running
+from enhance.studies.comparison import (
+    by_statistics,
+    check_key,
+    curves,
+    differences,
+    gap,
+    markdown,
+    on_validation,
+    table,
+    with_running,
+)
 from enhance.studies.figures import draw_all
 from enhance.studies.runs import Run
 
@@ -38,8 +48,7 @@ def write(runs: list[Run], key: str, reference: str, folder: Path) -> list[Path]
         f"SSIM\n\n{markdown(table(curves(runs, 'ssim', key), key, digits=4))}",
         f"PSNR with GT-mean, dB\n\n{markdown(table(curves(runs, 'psnr_gt_mean', key), key))}",
     ]
-    # Where the scores are of the validation images themselves, these are the same once more.
-    validated = [run for run in runs if run.scores.get("psnr_validation", run.scores["psnr"]) != run.scores["psnr"]]
+    validated = on_validation(runs)
     by_camera = on_cameras(runs)
     others = [run for run in by_camera if run.settings["camera"] != TRAINED_ON]
     panels = by_statistics(runs, key)

@@ -150,6 +150,7 @@ def test_the_table_of_the_study_is_drawn(
     figures = {
         "psnr_against_batch_size.png",
         "gt_mean_against_batch_size.png",
+        "validation_against_batch_size.png",
         "split_of_the_loss.png",
         "training_and_new_images.png",
         "psnr_against_memory.png",
