@@ -1,5 +1,6 @@
 """Figures of a comparison: scores against what a sweep varied, a line or a row of points for each norm."""
 
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from enhance.studies.comparison import (
 from enhance.studies.runs import Run
 
 _MARKERS = "osD^vP*X<>"
+_STYLES = {  # a norm looks the same in every figure of the study
+    norm: (f"C{number}", _MARKERS[number])
+    for number, norm in enumerate(("bn", "bn_ghost", "brn", "gn", "hin", "in", "ln", "none"))
+}
 _SPREAD = 0.16  # of the points at one value over the axis, so that their intervals do not hide each other
 
 
@@ -111,9 +116,9 @@ def against_cost(runs: list[Run], cost: str, title: str) -> Figure | None:
         return None
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    for marker, (label, curve) in zip(_MARKERS * len(costs), costs.items(), strict=False):
+    for (label, curve), (colour, marker) in zip(costs.items(), _styles(costs), strict=True):
         points = [(each.value, scores[label][size].value) for size, each in curve.items()]
-        axes.plot(*zip(*points, strict=True), marker=marker, label=label)
+        axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=label)
         for size, point in zip(curve, points, strict=True):
             axes.annotate(size, point, textcoords="offset points", xytext=(4, 3), fontsize=7)
     axes.set_xscale("log")
@@ -121,6 +126,13 @@ def against_cost(runs: list[Run], cost: str, title: str) -> Figure | None:
     axes.grid(alpha=0.3)
     axes.legend(ncols=2, fontsize=8)
     return figure
+
+
+def _styles(labels: Collection[str]) -> list[tuple[str, str]]:
+    """Colour and marker of each label: the norm's own where all of them are norms of the study."""
+    if _STYLES.keys() >= set(labels):
+        return [_STYLES[label] for label in labels]
+    return [(f"C{number}", _MARKERS[number % len(_MARKERS)]) for number in range(len(labels))]
 
 
 def _panels(found: dict[str, dict[str, Curve]], key: str) -> Figure | None:
@@ -151,7 +163,7 @@ def _panel(axes: Axes, lines: dict[str, Curve], key: str) -> None:
         gap = min([2.0, *(places[b] / places[a] for a, b in pairwise(values))])
     else:
         places = {value: float(number) for number, value in enumerate(values)}
-    for number, (label, curve) in enumerate(lines.items()):
+    for number, ((label, curve), (colour, marker)) in enumerate(zip(lines.items(), _styles(lines), strict=True)):
         aside = _SPREAD * (2 * number / max(1, len(lines) - 1) - 1)
         x = [places[value] * gap**aside if numeric else places[value] + 2 * aside for value in curve]
         half_widths = [0.0 if mean.seeds < 2 else mean.half_width for mean in curve.values()]
@@ -159,7 +171,8 @@ def _panel(axes: Axes, lines: dict[str, Curve], key: str) -> None:
             x,
             [mean.value for mean in curve.values()],
             half_widths,
-            marker=_MARKERS[number % len(_MARKERS)],
+            color=colour,
+            marker=marker,
             markersize=5,
             linestyle="-" if numeric else "none",
             linewidth=1,
