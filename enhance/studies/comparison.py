@@ -92,16 +92,17 @@ def differences(runs: list[Run], reference: str, key: str, score: str = "psnr") 
     def but_norm(run: Run) -> frozenset[tuple[str, str]]:
         return frozenset((name, value) for name, value in run.settings.items() if name != "norm")
 
+    runs = [run for run in runs if score in run.scores]
     names = [label_of(run, key, runs) for run in runs]
     halves: list[object] = [(run.settings[key], run.seed) for run in runs]
     if reference not in names:
         names, halves = [run.norm for run in runs], [but_norm(run) for run in runs]
     named = list(zip(runs, names, halves, strict=True))
-    base = {half: run.scores[score] for run, name, half in named if name == reference and score in run.scores}
+    base = {half: run.scores[score] for run, name, half in named if name == reference}
     paired = [
         Run(run.settings, {"difference": run.scores[score] - base[half]}, [])
         for run, name, half in named
-        if name != reference and half in base and score in run.scores
+        if name != reference and half in base
     ]
     return curves(paired, "difference", key)
 
@@ -123,9 +124,10 @@ def on_validation(runs: list[Run]) -> list[Run]:
 
 def by_statistics(runs: list[Run], key: str) -> dict[str, dict[str, Curve]]:
     """PSNR of each batch norm by each of the `STATISTICS` that its runs were scored with."""
+    scored = [run for run in runs if "psnr_own" in run.scores]
     found: dict[str, dict[str, Curve]] = {}
     for score, name in STATISTICS.items():
-        for label, curve in curves([run for run in runs if "psnr_own" in run.scores], score, key).items():
+        for label, curve in curves(scored, score, key).items():
             found.setdefault(label, {})[name] = curve
     return found
 

@@ -40,7 +40,7 @@ def draw_all(runs: list[Run], key: str, folder: Path) -> list[Path]:
         "split_of_the_loss.png": split_of_the_loss(runs, key),
         "training_and_new_images.png": training_and_new_images(runs, key),
         "learning_curves.png": learning_curves(runs),
-        "other_cameras.png": other_cameras(runs),
+        "other_cameras.png": against(on_cameras(runs), "camera", "psnr", "PSNR, dB"),
     }
     if key == "batch_size":
         figures["psnr_against_memory.png"] = against_cost(
@@ -76,17 +76,6 @@ def training_and_new_images(runs: list[Run], key: str) -> Figure | None:
     return _panels(
         {label: {"training images": on_training[label], "new images": on_new[label]} for label in on_training}, key
     )
-
-
-def other_cameras(runs: list[Run]) -> Figure | None:
-    """PSNR on the camera of training and on others, batch norms with and without adapting; None without others."""
-    found = curves(on_cameras(runs), "psnr", "camera")
-    if not found:
-        return None
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    _panel(figure.subplots(), found, "camera")
-    figure.axes[0].legend(ncols=2, fontsize=8)
-    return figure
 
 
 def learning_curves(runs: list[Run]) -> Figure | None:
