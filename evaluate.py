@@ -4,8 +4,6 @@ recalibrate=train|target (AdaBN) also scores with batch norms recalibrated now, 
 
 from pathlib import Path
 
-from enhance import checkpoint, command
-from enhance.config import evaluation_from_config
 from enhance.data.pairs import left_out_told
 from enhance.device import choose_device
 from enhance.evaluation import contact_sheet, report
@@ -15,7 +13,9 @@ from enhance.evaluation.intervals import intervals_of_means
 from enhance.evaluation.protocols import score_protocols
 from enhance.evaluation.statistics import compare_statistics
 from enhance.inference.any_size import AnySize
-from enhance.settings import EvaluationSettings
+from enhance.run import checkpoint
+from enhance.settings import EvaluationSettings, command
+from enhance.settings.config import evaluation_from_config
 
 
 def evaluate(settings: EvaluationSettings) -> None:

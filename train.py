@@ -13,12 +13,12 @@ Settings are Hydra's: --help lists the groups, --cfg job all values, and enhance
 
 from omegaconf import DictConfig
 
-from enhance import command, ranks
-from enhance.config import from_config
+from enhance import ranks
 from enhance.errors import RunComplete
-from enhance.settings import Settings
-from enhance.training.resume import resume
-from enhance.training.sweep import run_job
+from enhance.run.resume import resume
+from enhance.settings import Settings, command
+from enhance.settings.config import from_config
+from enhance.studies.sweep import run_job
 from enhance.training.trainer import Trainer
 
 

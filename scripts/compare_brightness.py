@@ -5,11 +5,11 @@ python scripts/compare_brightness.py RUN [RUN ...]
 
 import argparse
 
-from enhance import checkpoint
 from enhance.device import choose_device
 from enhance.errors import told_to_the_user
 from enhance.evaluation.brightness import brightness
 from enhance.evaluation.choose import choose_pairs
+from enhance.run import checkpoint
 
 
 def main() -> None:

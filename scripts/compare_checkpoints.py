@@ -8,12 +8,12 @@ from statistics import fmean
 
 import numpy as np
 
-from enhance import checkpoint
 from enhance.device import choose_device
 from enhance.errors import DataError, told_to_the_user
 from enhance.evaluation.choose import choose_pairs, seen_in_training
 from enhance.evaluation.evaluate import score
 from enhance.evaluation.intervals import TITLES, interval, scenes_of
+from enhance.run import checkpoint
 from enhance.settings import DataSettings
 
 

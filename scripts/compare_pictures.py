@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from enhance import checkpoint
 from enhance.data.output import check_picture, write_picture
 from enhance.device import choose_device
 from enhance.errors import DataError, told_to_the_user
 from enhance.evaluation.choose import choose_pairs
 from enhance.evaluation.side_by_side import differ_most, draw, outputs
+from enhance.run import checkpoint
 
 
 def main() -> None:

@@ -8,10 +8,10 @@ import signal
 import threading
 from pathlib import Path
 
-from enhance.checkpoint import locate
 from enhance.device import choose_device
 from enhance.errors import SettingsError, told_to_the_user
 from enhance.inference.enhancer import MAX_GIB, Enhancer
+from enhance.run.checkpoint import locate
 
 
 def _named(files: list[Path]) -> dict[str, Path]:

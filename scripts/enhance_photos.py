@@ -4,13 +4,13 @@ import argparse
 import time
 from pathlib import Path
 
-from enhance import checkpoint
 from enhance.data.images import SUFFIXES, other_files, shortened
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, told_to_the_user
 from enhance.inference.adapt import FEWEST, adapt
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.photos import enhance_files, pair_with_targets
+from enhance.run import checkpoint
 
 EXPOSURE_STAYS = """overall brightness does not adapt: model.exposure=true sets it without batch norms; for photographs
 that are darker or brighter than the training's, train with model.exposure=false model.brightened=false"""

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from enhance.checkpoint import locate
 from enhance.errors import told_to_the_user
 from enhance.inference.export import TIMED, export_onnx
+from enhance.run.checkpoint import locate
 
 
 def parse_arguments() -> argparse.Namespace:

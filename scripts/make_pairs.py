@@ -16,8 +16,8 @@ from enhance.data.output import new_folder
 from enhance.data.pairs import CameraPairs
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.errors import told_to_the_user
-from enhance.ranges import check_ranges
 from enhance.settings import CameraSettings, DataSettings, Settings
+from enhance.settings.checks import check_ranges
 
 CAMERA = dataclasses.fields(CameraSettings)
 HELP = {

@@ -10,14 +10,12 @@ import re
 
 import torch
 
-from enhance import command
-from enhance.device import available_memory, choose_device
+from enhance.cost.memory import plan_memory, told
+from enhance.cost.memory_check import measured_peak
+from enhance.cost.memory_fit import largest_batch, largest_crop, savings
+from enhance.device import DTYPES, available_memory, choose_device, choose_dtype
 from enhance.errors import told_to_the_user
-from enhance.settings import Settings
-from enhance.training.memory import plan_memory, told
-from enhance.training.memory_check import measured_peak
-from enhance.training.memory_fit import largest_batch, largest_crop, savings
-from enhance.training.precision import DTYPES, choose_dtype
+from enhance.settings import Settings, command
 
 EIGHT_GIB = 8 * 2**30  # the card that this project is for
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from enhance.data.layouts import LAYOUTS
 from enhance.errors import DataError
-from enhance.ranges import one_of
 from enhance.settings import PLACES, DataSettings
+from enhance.settings.checks import one_of
 
 _KNOWN_PLACES = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split")}
 

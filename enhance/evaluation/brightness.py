@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from enhance.brightness import at_brightness, mean_grey
 from enhance.data.pairs import WholePairs
 from enhance.evaluation.metrics import match_mean, psnr
+from enhance.models.brightness import at_brightness, mean_grey
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import torch
 from kornia.metrics import ssim as ssim_map
 from torch import Tensor
 
-from enhance.brightness import at_brightness, mean_grey
 from enhance.errors import DataError
+from enhance.models.brightness import at_brightness, mean_grey
 
 WINDOW = 11  # side of the Gaussian window of SSIM, in pixels; sigma is 1.5
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from enhance.cached_weights import cached_file, damaged, missing
+from enhance.evaluation.cached_weights import cached_file, damaged, missing
 
 INSTALL = "pip install -e '.[scores]'"
 NIQE_URL = "https://huggingface.co/deepinv/demo/resolve/main/niqe_weights.pt"

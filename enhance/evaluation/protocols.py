@@ -9,8 +9,8 @@ from kornia.color import rgb_to_grayscale
 from torch import Tensor
 from tqdm import tqdm
 
-from enhance.cached_weights import cached_file, damaged, missing
 from enhance.data.pairs import PairSource
+from enhance.evaluation.cached_weights import cached_file, damaged, missing
 from enhance.evaluation.intervals import interval, scenes_of
 from enhance.evaluation.metrics import match_mean, psnr, ssim
 from enhance.evaluation.no_reference import INSTALL

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from enhance import checkpoint
 from enhance.data.images import to_pixels
 from enhance.data.pairs import WholePairs
 from enhance.evaluation.contact_sheet import CELL, FAINT, GAP, LINE, PAPER, write_text
@@ -16,6 +15,7 @@ from enhance.evaluation.metrics import psnr
 from enhance.evaluation.statistics import OWN, RUNNING
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import batch_norms, own_statistics
+from enhance.run import checkpoint
 
 Output = Callable[[Tensor], Tensor]  # (N, 3, H, W) in [0, 1], both
 Networks = list[tuple[str, Output]]  # each with what to call it
@@ -29,7 +29,7 @@ def outputs(path: Path, statistics: bool, device: torch.device) -> Networks:
         statistics: of batch norms also by running statistics and by each image's own.
 
     Raises:
-        CheckpointError: as `enhance.checkpoint.load` and `load_model`.
+        CheckpointError: as `enhance.run.checkpoint.load` and `load_model`.
     """
     kept = checkpoint.load(path)
     model = checkpoint.load_model(kept, path, device)

@@ -5,7 +5,6 @@ import copy
 import torch
 from torch import nn
 
-from enhance.checkpoint import Checkpoint
 from enhance.data.pairs import PairSource, spread
 from enhance.device import memory_told
 from enhance.errors import UserError
@@ -13,6 +12,7 @@ from enhance.evaluation.evaluate import ImageScore, score
 from enhance.evaluation.report import StatisticsScore
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate_on_images
+from enhance.run.checkpoint import Checkpoint
 
 RUNNING = "running statistics"  # as training left them
 RECALIBRATED = "recalibrated"  # over whole training images

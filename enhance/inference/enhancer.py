@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from enhance import checkpoint
 from enhance.inference.fold import fold_batch_norms
 from enhance.inference.tiles import enhance_tiles, side_within
 from enhance.models.unet import SMALLEST_SIDE, UNet
+from enhance.run import checkpoint
 
 MAX_GIB = 1.0
 
@@ -41,7 +41,7 @@ class Enhancer:
         """The enhancer of a checkpoint file.
 
         Raises:
-            CheckpointError: as `enhance.checkpoint.load` and `load_model`.
+            CheckpointError: as `enhance.run.checkpoint.load` and `load_model`.
         """
         return cls(checkpoint.load_model(checkpoint.load(path), path, device), device, max_gib)
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from enhance import checkpoint
-from enhance.checkpoint import Checkpoint
+from enhance.cost.measure import median_milliseconds
 from enhance.data.images import shortened
 from enhance.errors import ExportError, SettingsError
 from enhance.inference.enhancer import Enhancer
-from enhance.measure import median_milliseconds
 from enhance.models.unet import SMALLEST_SIDE, UNet, count_parameters
+from enhance.run import checkpoint
+from enhance.run.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     import onnx
@@ -77,7 +77,7 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
         overwrite: replace files that are already there.
 
     Raises:
-        CheckpointError: as `enhance.checkpoint.load` and `load_model`.
+        CheckpointError: as `enhance.run.checkpoint.load` and `load_model`.
         ExportError: packages are missing, or the images differ by more than `TOLERANCE`.
         SettingsError: `out` is no place for the files.
     """

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from enhance.brightness import factor_to, mean_grey
+from enhance.cost.measure import peak_bytes
 from enhance.errors import SettingsError
-from enhance.measure import peak_bytes
+from enhance.models.brightness import factor_to, mean_grey
 from enhance.models.unet import UNet
 from enhance.norm.batch import BatchNorm
 from enhance.norm.statistics import Moments, channel_moments

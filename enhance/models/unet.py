@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from enhance.brightness import at_brightness, factor_to, mean_grey
 from enhance.models.blocks import ACTIVATIONS, Context, DoubleConv, Down, NormFactory, Up
+from enhance.models.brightness import at_brightness, factor_to, mean_grey
 from enhance.models.recompute import checkpointed
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.registry import NORMS, build_norm

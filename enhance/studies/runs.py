@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from enhance.errors import DataError
-from enhance.results import SCORES_FILE, median_speed, read_metrics, read_rows
+from enhance.run.results import SCORES_FILE, median_speed, read_metrics, read_rows
 
 _SCORES = ("psnr", "ssim", "inference_ms", "kept_mib", "images_per_second")  # first words of the columns read
 _ALWAYS = ("norm", "batch_size", "seed")

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from enhance import ranks
 from enhance.data.pairs import left_out_told
 from enhance.models.unet import count_gflops, count_parameters
+from enhance.run.tracking import provenance
 from enhance.training.checks import batch_warnings
-from enhance.training.tracking import provenance
 
 if TYPE_CHECKING:
     from enhance.training.trainer import Trainer
@@ -36,7 +36,7 @@ def announce(trainer: "Trainer") -> None:
         f"data={settings.data.name}: {len(trainer.train)} training and {len(trainer.validation)} validation images; "
         f"{learner.steps} steps of {settings.images_per_step} crops of {settings.data.crop} px"
     )
-    print(learner.plan.line())
+    print(trainer.plan.line())
     if ranks.count() > 1:
         print(f"{ranks.count()} processes, {settings.batch_size // ranks.count()} crops of each batch for each")
     if settings.compile:

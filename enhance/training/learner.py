@@ -11,16 +11,17 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from enhance import ranks
+from enhance.cost.memory import plan_memory
+from enhance.cost.memory_fit import less_memory
 from enhance.device import memory_told, repeating_shapes
 from enhance.models.unet import build_unet
 from enhance.norm.frozen import freeze
 from enhance.norm.renorm import set_progress
+from enhance.settings import Settings
 from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
 from enhance.training.freezing import freeze_step
 from enhance.training.loss import Loss, compiled, training_loss
-from enhance.training.memory import MemoryPlan
-from enhance.training.memory_fit import less_memory
 from enhance.training.meter import Meter
 from enhance.training.objective import Objective
 from enhance.training.schedule import build_optimizer, learning_rate
@@ -33,7 +34,9 @@ class Learner:
     """A U-Net, its moving average and its optimizer. Ranks have one each, which are the same at every step.
 
     Args:
-        plan: of a step, by the validated settings of the run, on the device that the model lives and learns on.
+        settings: validated settings of the run.
+        device: the model lives and learns there.
+        dtype: what the forward pass computes in.
         steps: optimizer steps of the whole run.
         exposure_steps: those in which a second U-Net, `model.exposure`, learns; None: all.
 
@@ -41,11 +44,17 @@ class Learner:
         UserError: the weights that `objective.perceptual` needs are missing or damaged.
     """
 
-    def __init__(self, plan: MemoryPlan, steps: int, exposure_steps: int | None = None) -> None:
-        self.plan = plan
-        self.settings = settings = plan.settings
-        self.device = device = plan.device
-        self.dtype = plan.dtype
+    def __init__(
+        self,
+        settings: Settings,
+        device: torch.device,
+        dtype: torch.dtype,
+        steps: int,
+        exposure_steps: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self.device = device
+        self.dtype = dtype
         self.steps = steps
         self._exposure_steps = steps if exposure_steps is None else exposure_steps
         torch.manual_seed(settings.seed)
@@ -101,7 +110,7 @@ class Learner:
             batch = self.step * settings.accumulate + number
             low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
             with (
-                memory_told(self.device, lambda: less_memory(self.plan)),
+                memory_told(self.device, self._less_memory),
                 repeating_shapes(),
                 self._gradients_apart(number),
             ):
@@ -123,6 +132,9 @@ class Learner:
         # Weights from before the freezing never saw the frozen statistics: their average starts anew.
         self.average.update(self.model, self.step - self.freeze_step if self.frozen else self.step)
         self._schedule.step()
+
+    def _less_memory(self) -> str:
+        return less_memory(plan_memory(self.settings, self.device, self.dtype))
 
     def _share(self) -> DistributedDataParallel | None:
         return DistributedDataParallel(self.losses) if ranks.count() > 1 else None

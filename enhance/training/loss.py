@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from enhance.brightness import factor_to, mean_grey
 from enhance.errors import SettingsError
+from enhance.models.brightness import factor_to, mean_grey
 from enhance.models.unet import UNet
 from enhance.training.objective import Objective
 

@@ -8,7 +8,7 @@ from kornia.losses import MS_SSIMLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhance.brightness import mean_grey
+from enhance.models.brightness import mean_grey
 from enhance.settings import ObjectiveSettings
 from enhance.training.perceptual import Perceptual
 

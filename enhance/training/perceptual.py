@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from enhance.cached_weights import cached_file, missing
 from enhance.errors import SettingsError
+from enhance.evaluation.cached_weights import cached_file, missing
 
 RELU3_3 = 16  # layers of torchvision's VGG-16 up to and with it
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from enhance import ranks
-from enhance.checkpoint import BEST, LAST, Checkpoint
+from enhance.cost.memory_fit import check_memory
 from enhance.data.loader import crop_names, open_training, training_batches
 from enhance.data.workers import worker_end_told
 from enhance.device import (
@@ -20,16 +20,16 @@ from enhance.device import (
 )
 from enhance.errors import DataError, RunComplete, UserError
 from enhance.norm.recalibrate import running_statistics
+from enhance.run.checkpoint import BEST, LAST, Checkpoint
+from enhance.run.interrupt import Interrupted, Interruption, stop_on_signal
+from enhance.run.progress import Progress
+from enhance.run.record import Record
 from enhance.settings import Settings
 from enhance.training.announce import announce
 from enhance.training.checks import check_batch, check_images
 from enhance.training.freezing import recalibrate_and_freeze
-from enhance.training.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.training.learner import Batches, Learner
-from enhance.training.memory_fit import check_memory
 from enhance.training.meter import Meter
-from enhance.training.progress import Progress
-from enhance.training.record import Record
 from enhance.training.schedule import exposure_steps, total_steps
 from enhance.training.statistics_gap import statistics_gap
 from enhance.training.validation import recalibrate_for, validate
@@ -58,12 +58,12 @@ class Trainer:
         self.device = choose_device(settings.device)
         set_up_torch(settings.threads, settings.deterministic)
         forget_peak(self.device)  # of the runs of a sweep before this one
-        plan = check_memory(settings, self.device, available_memory(self.device))
+        self.plan = plan = check_memory(settings, self.device, available_memory(self.device))
         self.train, self.validation = open_training(settings.data)
         check_batch(settings, self.train)
         steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
         early = exposure_steps(settings, len(self.train), steps)
-        self.learner = Learner(plan, steps, early)
+        self.learner = Learner(settings, self.device, plan.dtype, steps, early)
         self.best = -math.inf
         self.owed = False  # a validation of the last step, which a signal may have cut short
         if resume is None:

@@ -18,9 +18,9 @@ from enhance.evaluation.statistics import recalibrate_on_pairs
 from enhance.inference.any_size import AnySize
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import batch_norms
+from enhance.run.interrupt import Interrupted, Interruption
+from enhance.run.tracking import Tracker
 from enhance.settings import Settings
-from enhance.training.interrupt import Interrupted, Interruption
-from enhance.training.tracking import Tracker
 
 STRIP_SIDE = 640
 

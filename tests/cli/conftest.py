@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance.checkpoint import Checkpoint, save
-from enhance.drills.small_run import draw_scene
 from enhance.models.unet import build_unet
 from enhance.norm.recalibrate import running_statistics
+from enhance.run.checkpoint import Checkpoint, save
 from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
+from tests.drills.small_run import draw_scene
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = {"report.json", "report.csv", "report.md", "contact_sheet.png"}  # by evaluate.py

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from enhance import checkpoint
 from enhance.data.loader import open_training
 from enhance.evaluation.evaluate import mean_score, score
+from enhance.run import checkpoint
 from tests.cli.conftest import Ended
 
 SCRIPT = "scripts/compare_brightness.py"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from enhance import checkpoint
+from enhance.run import checkpoint
 from tests.cli.conftest import Ended
 
 SCRIPT = "scripts/compare_checkpoints.py"

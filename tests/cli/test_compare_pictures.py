@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import checkpoint
 from enhance.data.loader import open_training
 from enhance.evaluation.contact_sheet import CELL, GAP
+from enhance.run import checkpoint
 from tests.cli.conftest import Ended
 
 SCRIPT = "scripts/compare_pictures.py"

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance.checkpoint import load, load_model, save
 from enhance.data.images import read_image, to_tensor
 from enhance.inference.enhancer import Enhancer
 from enhance.models.unet import build_unet
 from enhance.norm.recalibrate import recalibrate_on_images
+from enhance.run.checkpoint import load, load_model, save
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance.checkpoint import load, save
+from enhance.run.checkpoint import load, save
 from enhance.settings import CameraSettings, DataSettings
 from tests.cli.conftest import ROOT, WRITTEN, read_report
 

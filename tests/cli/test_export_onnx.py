@@ -10,9 +10,9 @@ import onnxruntime
 import pytest
 import torch
 
-from enhance import checkpoint
 from enhance.inference.enhancer import Enhancer
 from enhance.models.unet import count_parameters
+from enhance.run import checkpoint
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from enhance import checkpoint
-from enhance.checkpoint import LAST
-from enhance.drills.small_run import SMALL
+from enhance.run import checkpoint
+from enhance.run.checkpoint import LAST
 from tests.cli.conftest import ROOT, Ended
+from tests.drills.small_run import SMALL
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from enhance import checkpoint
-from enhance.checkpoint import LAST
+from enhance.run import checkpoint
+from enhance.run.checkpoint import LAST
 from tests.cli.conftest import ROOT, Ended
 from tests.cli.test_train import TINY
 

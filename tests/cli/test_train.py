@@ -21,10 +21,11 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from enhance import checkpoint, config
 from enhance.norm.registry import NORMS
+from enhance.run import checkpoint
+from enhance.run.tracking import create_run_folder
+from enhance.settings import config
 from enhance.training import learner
-from enhance.training.tracking import create_run_folder
 from tests.cli.conftest import ROOT, Ended
 
 TINY = (
@@ -540,7 +541,7 @@ def test_a_full_disk_can_be_gone_on_with(
         (made / "checkpoints" / "best.pt").mkdir()
         return made
 
-    monkeypatch.setattr("enhance.training.record.create_run_folder", begun)
+    monkeypatch.setattr("enhance.run.record.create_run_folder", begun)
     stopped = train("schedule.steps=4", "validation.every=2")
     assert (stopped.code, "best.pt: cannot be written" in stopped.err) == (2, True)
     shutil.rmtree(tmp_path / "runs")

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import torch
 
-from enhance.checkpoint import Checkpoint
 from enhance.evaluation.evaluate import mean_score, score
 from enhance.evaluation.report import StatisticsScore
 from enhance.evaluation.statistics import (
@@ -18,6 +17,7 @@ from enhance.evaluation.statistics import (
 from enhance.models.unet import UNet
 from enhance.norm.batch import BatchNorm
 from enhance.norm.recalibrate import batch_norms, own_statistics, recalibrate, running_statistics
+from enhance.run.checkpoint import Checkpoint
 from enhance.settings import Settings
 from tests.evaluation.conftest import Pairs
 

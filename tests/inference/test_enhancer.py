@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from enhance.checkpoint import Checkpoint, save
 from enhance.inference.enhancer import Enhancer
 from enhance.models.unet import UNet, build_unet
 from enhance.norm.recalibrate import running_statistics
+from enhance.run.checkpoint import Checkpoint, save
 from enhance.settings import ModelSettings, NormSettings, Settings
 
 CPU = torch.device("cpu")

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from enhance.checkpoint import Checkpoint, save
 from enhance.errors import ExportError, SettingsError
 from enhance.inference import export
 from enhance.inference.enhancer import Enhancer
@@ -20,6 +19,7 @@ from enhance.inference.fold import fold_batch_norms
 from enhance.models.unet import UNet, build_unet
 from enhance.norm.batch import BatchNorm
 from enhance.norm.recalibrate import running_statistics
+from enhance.run.checkpoint import Checkpoint, save
 from enhance.settings import ModelSettings, NormSettings, Settings
 
 CPU = torch.device("cpu")

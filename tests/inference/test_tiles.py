@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from enhance.checkpoint import Checkpoint, save
+from enhance.cost.measure import peak_bytes
 from enhance.errors import SettingsError
 from enhance.inference.enhancer import Enhancer
 from enhance.inference.tiles import cut, enhance_tiles, side_within
-from enhance.measure import peak_bytes
 from enhance.models.unet import UNet, build_unet
+from enhance.run.checkpoint import Checkpoint, save
 from enhance.settings import ModelSettings, NormSettings, Settings
 
 CPU = torch.device("cpu")

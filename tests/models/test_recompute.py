@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from enhance.measure import kept_tensors, storage_bytes
+from enhance.cost.measure import kept_tensors, storage_bytes
 from enhance.models.unet import UNet, build_unet
 from enhance.norm.registry import NORMS
 from enhance.norm.renorm import set_progress

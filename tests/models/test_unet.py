@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from enhance.brightness import mean_grey
+from enhance.models.brightness import mean_grey
 from enhance.models.unet import UNet, build_unet, count_gflops, count_parameters
 from enhance.norm.registry import NORMS
-from enhance.ranges import ACTIVATIONS
 from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.checks import ACTIVATIONS
 
 
 def random_output(model: UNet) -> UNet:

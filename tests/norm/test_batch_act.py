@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from enhance.cost.measure import kept_tensors, storage_bytes
 from enhance.errors import SettingsError
-from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.unet import UNet, build_unet
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.recalibrate import batch_norms, recalibrate, running_statistics

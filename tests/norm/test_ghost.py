@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from enhance.cost.measure import kept_tensors
 from enhance.errors import UserError
-from enhance.measure import kept_tensors
 from enhance.norm.batch import BatchNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.recalibrate import recalibrate

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from enhance.measure import kept_tensors
+from enhance.cost.measure import kept_tensors
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from enhance.cost.measure import kept_tensors, storage_bytes
 from enhance.errors import UserError
-from enhance.measure import kept_tensors, storage_bytes
 from enhance.models.blocks import ConvNormAct
 from enhance.norm.half_instance import HalfInstanceNorm
 from tests.norm.contract import LayerContract, over_channels

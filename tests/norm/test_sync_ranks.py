@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 
+from enhance.cost.measure import kept_tensors
 from enhance.errors import UserError
-from enhance.measure import kept_tensors
 from enhance.norm.sync import SyncBatchNorm
 from tests.norm.ranks import WORLD, on_two_ranks
 from tests.norm.test_against_torch import LAYOUTS, distance, randomized, results

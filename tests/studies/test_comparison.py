@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from enhance.errors import DataError
-from enhance.results import append_row
+from enhance.run.results import append_row
 from enhance.studies.comparison import (
     by_statistics,
     check_key,

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from enhance.cost.profile import bare_steps
 from enhance.settings import DataSettings, ModelSettings, Settings
-from enhance.training.profile import bare_steps
 
 
 @pytest.mark.parametrize("overflows", [0, 1])

@@ -11,7 +11,6 @@ from torch import Tensor
 from enhance import ranks
 from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
 from enhance.training.learner import Learner
-from enhance.training.memory import plan_memory
 from enhance.training.meter import Meter
 from tests.norm.ranks import on_two_ranks
 
@@ -28,7 +27,7 @@ CASES = {
 def make_learner(settings: Settings, exposure_steps: int | None = None) -> Learner:
     settings.model.width, settings.model.depth = 8, 1
     settings.precision = "fp32"
-    learner = Learner(plan_memory(settings, torch.device("cpu"), torch.float32), 10, exposure_steps)
+    learner = Learner(settings, torch.device("cpu"), torch.float32, 10, exposure_steps)
     torch.nn.init.normal_(learner.model.output.weight, std=0.05)  # zero before training: nothing before it would learn
     return learner
 

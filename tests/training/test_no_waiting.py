@@ -15,6 +15,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from enhance.cost.profile import bare_steps
 from enhance.models.unet import build_unet
 from enhance.norm.registry import NORMS
 from enhance.settings import DataSettings, ModelSettings, NormSettings, ObjectiveSettings, Settings
@@ -22,7 +23,6 @@ from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
 from enhance.training.loss import training_loss
 from enhance.training.objective import Objective
-from enhance.training.profile import bare_steps
 from enhance.training.schedule import build_optimizer
 from enhance.training.trainer import Trainer
 

@@ -1,0 +1,1 @@
+"""Faults that a training run must survive, done to it on purpose: `python -m tests.drills`."""
