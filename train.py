@@ -8,41 +8,41 @@
     python train.py -m norm=bn,gn seed=0,1              # every combination; run it again to go on
     python train.py -m experiment=small_batch data.root=DIR
 
-Settings are Hydra's: --help lists the groups, --cfg job all values, and enhance/settings.py explains each.
+Settings are Hydra's: --help lists and explains them, --cfg job prints those of a command line.
 """
 
 from omegaconf import DictConfig
 
 from enhance import ranks
 from enhance.errors import RunComplete
-from enhance.run.resume import resume
+from enhance.run.resume import restored
 from enhance.settings import Settings, command
 from enhance.settings.config import from_config
 from enhance.studies.sweep import run_job
-from enhance.training.trainer import Trainer
+from enhance.training.trainer import train
 
 
 def main(config: DictConfig) -> None:
-    given = from_config(config)
+    settings = from_config(config)
     if command.in_sweep():
-        run_job(given, command.overrides())
+        run_job(settings, command.swept())
         return
-    with ranks.joined():
-        train(given)
+    with ranks.process_group():
+        train_one(settings)
 
 
-def train(given: Settings) -> None:
-    if given.resume is None:
-        Trainer(given).fit()
-        return
-    try:
-        trainer = resume(given, command.overrides())
-    except RunComplete as complete:
-        if given.resume != "auto":
-            raise
-        print(complete)  # a cluster may repeat the command
-        return
-    trainer.fit()
+def train_one(settings: Settings) -> None:
+    with restored(settings, command.overrides()) as run:
+        if run is None:
+            settings.resume = None
+            train(settings)
+            return
+        try:
+            train(run.checkpoint.settings, run.folder, run.checkpoint)
+        except RunComplete as complete:
+            if settings.resume != "auto":
+                raise
+            print(complete)  # a cluster may repeat the command
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ def choose_device(name: str) -> torch.device:
         raise SettingsError(f"device={name} is not supported: choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SettingsError(f"device={name} is absent: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
-    if device.index is not None and ranks.count() > 1:
-        raise SettingsError(f"device={name} is one device for {ranks.count()} processes: leave it at auto")
+    if device.index is not None and ranks.world_size() > 1:
+        raise SettingsError(f"device={name} is one device for {ranks.world_size()} processes: leave it at auto")
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # which torch asks what formats it can compute in
     return device
@@ -59,21 +59,21 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 @contextmanager
-def memory_told(device: torch.device, cure: str | Callable[[], str]) -> Iterator[None]:
-    """Within, running out of a device's memory is a `UserError` that says `cure`, or what it returns."""
+def out_of_memory_hint(device: torch.device, hint: str | Callable[[], str]) -> Iterator[None]:
+    """Within, running out of a device's memory is a `UserError` that says `hint`, or what it returns."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        held = _held(device)
-        said = cure if isinstance(cure, str) else cure()
-        raise UserError(f"{device}: out of memory{held}: {said}") from error
+        in_use = _memory_in_use(device)
+        hint = hint if isinstance(hint, str) else hint()
+        raise UserError(f"{device}: out of memory{in_use}: {hint}") from error
 
 
-def _held(device: torch.device) -> str:
+def _memory_in_use(device: torch.device) -> str:
     if not torch.cuda.is_available():
         return ""
     free, total = (size / 2**30 for size in torch.cuda.mem_get_info(device))
-    return f" ({peak_memory_gib(device):.1f} GiB were held at once, {free:.1f} of {total:.1f} are free)"
+    return f" ({peak_memory_gib(device):.1f} GiB were in use at once, {free:.1f} of {total:.1f} are free)"
 
 
 def available_memory(device: torch.device) -> int | None:
@@ -91,22 +91,23 @@ def peak_memory_gib(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**30
     if os.name == "nt":
         return float("nan")
-    status = Path("/proc/self/status")  # of Linux, whose getrusage counts what the process that started this one held
-    if status.exists() and (found := re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)):
-        return int(found[1]) / 2**20
+    # Of Linux, whose getrusage counts the memory of the process that started this one as well.
+    status = Path("/proc/self/status")
+    if status.exists() and (match := re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)):
+        return int(match[1]) / 2**20
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
-def forget_peak(device: torch.device) -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Have `peak_memory_gib` count a CUDA device's memory anew; that of a process cannot be."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was told to; the CPU always has."""
+    """Wait until the device has done its work; the CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -1,4 +1,4 @@
-"""What a user can mend, told in one or two lines; and how the commands end on it."""
+"""What a user can mend, in one or two lines; and how the commands end on it."""
 
 import sys
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ class ExportError(UserError):
 
 
 @contextmanager
-def told_to_the_user() -> Iterator[None]:
+def exit_on_user_error() -> Iterator[None]:
     """End the process with exit code 2 and the message alone on a `UserError`, with 130 on Ctrl-C; anything else keeps
     its traceback.
 
     Example:
-        >>> with told_to_the_user():
+        >>> with exit_on_user_error():
         ...     main()
     """
     try:

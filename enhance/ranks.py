@@ -17,19 +17,19 @@ from enhance.errors import SettingsError, UserError
 T = TypeVar("T")
 
 
-def count() -> int:
+def world_size() -> int:
     """Number of ranks."""
-    return distributed.get_world_size() if _joined() else 1
+    return distributed.get_world_size() if _is_initialized() else 1
 
 
-def own() -> int:
+def rank() -> int:
     """Number of this rank, from 0."""
-    return distributed.get_rank() if _joined() else 0
+    return distributed.get_rank() if _is_initialized() else 0
 
 
-def is_first() -> bool:
-    """Whether this rank is the one that writes, and speaks."""
-    return own() == 0
+def is_rank_zero() -> bool:
+    """Whether this rank is the one that writes, and prints."""
+    return rank() == 0
 
 
 def started_by_torchrun() -> bool:
@@ -38,7 +38,7 @@ def started_by_torchrun() -> bool:
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Within, the processes that torchrun started work together; all but the first are silent, but for errors.
 
     Raises:
@@ -55,29 +55,29 @@ def joined() -> Iterator[None]:
             )
         torch.cuda.set_device(number)
     try:
-        _join()
+        _initialize()
         with contextlib.ExitStack() as stack:
-            if not is_first():
+            if not is_rank_zero():
                 stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
             yield
     except UserError as error:
-        if is_first():
+        if is_rank_zero():
             raise
-        raise UserError(f"process {own()} of {count()}: {error}") from error
+        raise UserError(f"process {rank()} of {world_size()}: {error}") from error
     except RuntimeError as error:
-        if not _tells_of_another_end(error):
+        if not _is_from_lost_peer(error):
             raise
-        words = str(error).partition("\n")[0]
+        message = str(error).partition("\n")[0]
         raise UserError(
-            f"another process of this run ended, and this one with it: the other may say why. Heard: {words!r}; "
+            f"another process of this run ended, and this one with it: the other may say why. Last error: {message!r}; "
             "resume=RUN goes on"
         ) from error
     finally:
-        if _joined():
+        if _is_initialized():
             distributed.destroy_process_group()
 
 
-def _join() -> None:
+def _initialize() -> None:
     # torchrun starts ended processes again, and its store still holds where they listened: each time has its own part.
     store, rank, number = next(distributed.rendezvous("env://"))
     store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
@@ -86,64 +86,64 @@ def _join() -> None:
     distributed.init_process_group(backend, store=store, rank=rank, world_size=number)
 
 
-def agreed(decide: Callable[[], T]) -> T:
+def from_rank_zero(decide: Callable[[], T]) -> T:
     """What the first rank decides, on every rank; so is a `UserError` that it raises."""
-    if count() == 1:
+    if world_size() == 1:
         return decide()
-    decided: list[T | UserError | None] = [None]
-    if is_first():
+    decision: list[T | UserError | None] = [None]
+    if is_rank_zero():
         try:
-            decided = [decide()]
+            decision = [decide()]
         except UserError as error:
-            decided = [error]
-    distributed.broadcast_object_list(decided)
-    if isinstance(decided[0], UserError):
-        raise decided[0]
-    return decided[0]  # type: ignore[return-value]
+            decision = [error]
+    distributed.broadcast_object_list(decision)
+    if isinstance(decision[0], UserError):
+        raise decision[0]
+    return decision[0]  # type: ignore[return-value]
 
 
-def largest(value: int) -> int:
+def all_max(value: int) -> int:
     """The largest of the ranks' values."""
-    if count() == 1:
+    if world_size() == 1:
         return value
     values = torch.tensor(value)
     distributed.all_reduce(values, distributed.ReduceOp.MAX)
     return int(values)
 
 
-def take_from_first(tensors: Iterable[Tensor]) -> None:
+def broadcast(tensors: Iterable[Tensor]) -> None:
     """Copy into each tensor what it holds on the first rank."""
-    if count() > 1:
+    if world_size() > 1:
         for tensor in tensors:
             distributed.broadcast(tensor, src=0)
 
 
-def summed(values: Tensor) -> Tensor:
+def all_sum(values: Tensor) -> Tensor:
     """The sum of the ranks' values, of any shape and on any device."""
-    if count() > 1:
+    if world_size() > 1:
         values = values.clone()
         distributed.all_reduce(values)
     return values
 
 
-def shared_out(items: list[T]) -> list[T]:
-    """This rank's items: each `count()`th."""
-    return items[own() :: count()]
+def local_share(items: list[T]) -> list[T]:
+    """This rank's items: each `world_size()`th."""
+    return items[rank() :: world_size()]
 
 
-def gathered(own_items: list[T]) -> list[T]:
-    """All ranks' items, in the order that they had before `shared_out`."""
-    if count() == 1:
-        return own_items
-    lists: list[list[T]] = [[] for _ in range(count())]
-    distributed.all_gather_object(lists, own_items)
-    return [lists[number % count()][number // count()] for number in range(sum(map(len, lists)))]
+def all_gather(local_items: list[T]) -> list[T]:
+    """All ranks' items, in the order that they had before `local_share`."""
+    if world_size() == 1:
+        return local_items
+    lists: list[list[T]] = [[] for _ in range(world_size())]
+    distributed.all_gather_object(lists, local_items)
+    return [lists[number % world_size()][number // world_size()] for number in range(sum(map(len, lists)))]
 
 
-def _joined() -> bool:
+def _is_initialized() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-def _tells_of_another_end(error: Exception) -> bool:
+def _is_from_lost_peer(error: Exception) -> bool:
     words = ("Connection", "gloo", "NCCL", "process group")
     return isinstance(error, distributed.DistError) or any(word in str(error) for word in words)

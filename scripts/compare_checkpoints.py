@@ -9,10 +9,10 @@ from statistics import fmean
 import numpy as np
 
 from enhance.device import choose_device
-from enhance.errors import DataError, told_to_the_user
+from enhance.errors import DataError, exit_on_user_error
 from enhance.evaluation.choose import choose_pairs, seen_in_training
-from enhance.evaluation.evaluate import score
 from enhance.evaluation.intervals import TITLES, interval, scenes_of
+from enhance.evaluation.scores import score
 from enhance.run import checkpoint
 from enhance.settings import DataSettings
 
@@ -30,14 +30,13 @@ def main() -> None:
         raise DataError("--root and --split need --data, the name of the data set that lies there")
     device = choose_device(args.device)
     files = [checkpoint.locate(each, "") for each in args.checkpoints]
-    kept = [checkpoint.load(file) for file in files]
+    saved = [checkpoint.load(file) for file in files]
     data = DataSettings(name=args.data, root=args.root, split=args.split) if args.data else None
-    choice = choose_pairs(kept[0].settings, data)
+    choice = choose_pairs(saved[0].settings, data)
     source = choice.source
-    _, of_b = seen_in_training(kept[1].settings, source)
-    a, b = (
-        score(checkpoint.load_model(each, file, device), source, device) for each, file in zip(kept, files, strict=True)
-    )
+    _, of_b = seen_in_training(saved[1].settings, source)
+    models = [checkpoint.load_model(each, file, device) for each, file in zip(saved, files, strict=True)]
+    a, b = (score(model, source, device) for model in models)
     scenes = scenes_of(source)
     print(f"A {files[0]}\nB {files[1]}")
     print(f"{choice.data}, {choice.split}: {len(source)} images of {scenes.max() + 1} scenes")
@@ -46,22 +45,22 @@ def main() -> None:
     for key, title in TITLES.items():
         differences = [getattr(one, key) - getattr(other, key) for one, other in zip(a, b, strict=True)]
         means = [fmean(getattr(image, key) for image in scores) for scores in (a, b)]
-        print(f"{title:12} A {means[0]:7.4f}  B {means[1]:7.4f}  A - B {told(differences, scenes)}")
+        print(f"{title:12} A {means[0]:7.4f}  B {means[1]:7.4f}  A - B {verdict(differences, scenes)}")
     if args.images:
         for one, other in sorted(zip(a, b, strict=True), key=lambda both: both[0].psnr - both[1].psnr):
             print(f"{one.name}: A {one.psnr:.2f}  B {other.psnr:.2f}  A - B {one.psnr - other.psnr:+.2f} dB")
 
 
-def told(differences: list[float], scenes: np.ndarray) -> str:
+def verdict(differences: list[float], scenes: np.ndarray) -> str:
     """The mean difference, its interval, and what follows."""
-    found = interval(differences, scenes)
-    if found is None:
+    ends = interval(differences, scenes)
+    if ends is None:
         return f"{fmean(differences):+.4f}  (no interval: too few scenes, or images without an error)"
-    low, high = found
-    verdict = "A is better" if low > 0 else "B is better" if high < 0 else "no difference shown"
-    return f"{fmean(differences):+.4f}  ({low:+.4f} to {high:+.4f}): {verdict}"
+    low, high = ends
+    answer = "A is better" if low > 0 else "B is better" if high < 0 else "no difference shown"
+    return f"{fmean(differences):+.4f}  ({low:+.4f} to {high:+.4f}): {answer}"
 
 
 if __name__ == "__main__":
-    with told_to_the_user():
+    with exit_on_user_error():
         main()

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from enhance.device import choose_device
-from enhance.errors import SettingsError, told_to_the_user
+from enhance.errors import SettingsError, exit_on_user_error
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.run.checkpoint import locate
 
@@ -52,5 +52,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_to_the_user():
+    with exit_on_user_error():
         main()

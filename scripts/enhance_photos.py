@@ -6,10 +6,12 @@ from pathlib import Path
 
 from enhance.data.images import SUFFIXES, other_files, shortened
 from enhance.device import choose_device, peak_memory_gib
-from enhance.errors import DataError, SettingsError, told_to_the_user
+from enhance.errors import DataError, SettingsError, exit_on_user_error
+from enhance.evaluation.variants import check_statistics
 from enhance.inference.adapt import FEWEST, adapt
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.photos import enhance_files, pair_with_targets
+from enhance.norm.recalibrate import batch_norms
 from enhance.run import checkpoint
 
 EXPOSURE_STAYS = """overall brightness does not adapt: model.exposure=true sets it without batch norms; for photographs
@@ -51,15 +53,15 @@ def main() -> None:
     path = checkpoint.locate(arguments.checkpoint, runs="runs")
     if arguments.photos.is_dir() and (others := other_files(arguments.photos)):
         print(f"passed over, not images of the kinds {' '.join(SUFFIXES)}: {shortened(others)}")
-    kept, device = checkpoint.load(path), choose_device(arguments.device)
-    model = checkpoint.load_model(kept, path, device)
+    loaded, device = checkpoint.load(path), choose_device(arguments.device)
+    model = checkpoint.load_model(loaded, path, device)
     start = time.perf_counter()
     if arguments.adapt:
-        checkpoint.check_statistics(kept, model, "--adapt")
-        count = kept.settings.validation.recalibrate_images
+        check_statistics(loaded, model, "--adapt")
+        count = loaded.settings.validation.recalibrate_images
         seen = adapt(model, [photo for photo, _ in pairs], count, device, arguments.max_memory)
         print(f"batch norms adapted to {seen} of {len(pairs)} photographs", flush=True)
-        if model.exposure is not None:
+        if not all(batch_norms(network) for network in model.networks()):
             print(EXPOSURE_STAYS)
     enhancer = Enhancer(model, device, arguments.max_memory)
     failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality)
@@ -73,5 +75,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_to_the_user():
+    with exit_on_user_error():
         main()

@@ -1,9 +1,9 @@
-"""Export the U-Net of a trained checkpoint as an ONNX file, with its batch norms folded, and a model card beside it."""
+"""Export the model of a trained checkpoint as an ONNX file, with its batch norms folded, and a model card beside it."""
 
 import argparse
 from pathlib import Path
 
-from enhance.errors import told_to_the_user
+from enhance.errors import exit_on_user_error
 from enhance.inference.export import TIMED, export_onnx
 from enhance.run.checkpoint import locate
 
@@ -19,16 +19,16 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     path = locate(arguments.checkpoint, runs="runs")
-    found = export_onnx(path, arguments.out, arguments.overwrite)
-    print(f"{arguments.out}: differs from {path} by at most {found.difference:.1e} on images in [0, 1]")
+    comparison = export_onnx(path, arguments.out, arguments.overwrite)
+    print(f"{arguments.out}: differs from {path} by at most {comparison.difference:.1e} on images in [0, 1]")
     height, width = TIMED[2:]
-    ratio = found.onnxruntime_milliseconds / found.torch_milliseconds
+    ratio = comparison.onnxruntime_milliseconds / comparison.torch_milliseconds
     print(
-        f"{width}x{height} on the CPU: PyTorch {found.torch_milliseconds:.0f} ms, "
-        f"onnxruntime {found.onnxruntime_milliseconds:.0f} ms, {ratio:.2f} of it"
+        f"{width}x{height} on the CPU: PyTorch {comparison.torch_milliseconds:.0f} ms, "
+        f"onnxruntime {comparison.onnxruntime_milliseconds:.0f} ms, {ratio:.2f} of it"
     )
 
 
 if __name__ == "__main__":
-    with told_to_the_user():
+    with exit_on_user_error():
         main()

@@ -10,12 +10,12 @@ import re
 
 import torch
 
-from enhance.cost.memory import plan_memory, told
-from enhance.cost.memory_check import measured_peak
+from enhance.cost.memory import format_bytes, plan_memory
 from enhance.cost.memory_fit import largest_batch, largest_crop, savings
 from enhance.device import DTYPES, available_memory, choose_device, choose_dtype
-from enhance.errors import told_to_the_user
+from enhance.errors import exit_on_user_error
 from enhance.settings import Settings, command
+from enhance.training.bare_steps import measured_peak
 
 EIGHT_GIB = 8 * 2**30  # the card that this project is for
 
@@ -44,7 +44,7 @@ def print_plan(settings: Settings, budget: int | None) -> None:
     for part, taken in [*plan.parts.items(), ("peak of a training step", plan.peak)]:
         print(f"| {part} | {taken / 2**20:.1f} |")
     batch, crop = largest_batch(plan, budget), largest_crop(plan, budget)
-    print(f"\nlargest that fits into {told(budget)}: batch_size={batch}, or data.crop={crop}\n")
+    print(f"\nlargest that fits into {format_bytes(budget)}: batch_size={batch}, or data.crop={crop}\n")
     print("| instead | MiB | saved |\n| --- | ---: | ---: |")
     for words, other in savings(plan).items():
         if other.peak != plan.peak:
@@ -70,5 +70,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_to_the_user():
+    with exit_on_user_error():
         main()

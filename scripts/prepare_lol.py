@@ -15,7 +15,7 @@ from tqdm import tqdm
 from enhance.data.images import read_image, write_image
 from enhance.data.layouts import match_pairs
 from enhance.data.output import new_folder
-from enhance.errors import DataError, told_to_the_user
+from enhance.errors import DataError, exit_on_user_error
 
 COUNTS = {"our485": 485, "eval15": 15}
 SIDES = ("low", "high")
@@ -76,5 +76,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_to_the_user():
+    with exit_on_user_error():
         main()

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from enhance.data.images import list_images, read_image, to_tensor
-from enhance.errors import DataError, SettingsError, told_to_the_user
+from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation.no_reference import no_reference_scores
 
 
@@ -48,5 +48,5 @@ def line(name: str, values: list[float | None], width: int) -> str:
 
 
 if __name__ == "__main__":
-    with told_to_the_user():
+    with exit_on_user_error():
         main()

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from enhance.device import choose_device, memory_told
+from enhance.device import choose_device, out_of_memory_hint
 from enhance.errors import SettingsError, UserError
 
 
@@ -60,6 +60,6 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
 def test_running_out_of_memory_names_the_device_and_the_cure() -> None:
     with (
         pytest.raises(UserError, match=r"^cuda:1: out of memory: lower batch_size$"),
-        memory_told(torch.device("cuda:1"), "lower batch_size"),
+        out_of_memory_hint(torch.device("cuda:1"), "lower batch_size"),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")

@@ -1,1 +1,5 @@
-"""What a run will cost: memory of a training step before it is taken, time, and the limit of a machine."""
+"""What code and runs cost. It measures and plans; it knows no training loop.
+
+`measure`: time of tasks in turn, peak memory, what is saved for backward. `memory`: the plan of a training step's
+memory, without running it. `memory_fit`: whether that fits into a device, and which settings would.
+"""

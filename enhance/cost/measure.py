@@ -1,9 +1,10 @@
-"""What code costs: time, memory at its peak, and memory kept for backward."""
+"""What code costs: time, memory at its peak, and memory that is saved for backward."""
 
 import itertools
 import statistics
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,19 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from enhance.device import synchronize
+
+
+def seconds(task: Callable[[], object], device: torch.device) -> float:
+    """Time of a task, to its end on the device. On the CPU with one thread it is processor time, which other work on
+    the machine hardly changes; else it is the clock's."""
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    synchronize(device)
+    start = clock()
+    task()
+    synchronize(device)
+    return clock() - start
 
 
 def median_milliseconds(tasks: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict[str, float]:
@@ -31,23 +45,23 @@ def median_milliseconds(tasks: dict[str, Callable[[], object]], rounds: int, war
 
 
 def time_ratio(task: Callable[[], object], other: Callable[[], object], rounds: int) -> float:
-    """Median time of a task over that of another, which takes turns with it alone: a third one between them would leave
-    another cache behind for the one than for the other."""
+    """Median time of a task over that of another, in turn with it alone: a third task between them would leave another
+    cache behind for the one than for the other."""
     times = median_milliseconds({"task": task, "other": other}, rounds)
     return times["task"] / times["other"]
 
 
-def kept_tensors(forward: Callable[[], object]) -> list[Tensor]:
-    """What a forward pass keeps for backward, parameters among it; a tensor that is kept twice comes twice."""
-    kept: list[Tensor] = []
+def saved_tensors(forward: Callable[[], object]) -> list[Tensor]:
+    """What a forward pass saves for backward, parameters among it; a tensor that is saved twice comes twice."""
+    saved: list[Tensor] = []
 
     def note(tensor: Tensor) -> Tensor:
-        kept.append(tensor)
+        saved.append(tensor)
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         forward()
-    return kept
+    return saved
 
 
 def storage_bytes(tensors: list[Tensor]) -> dict[int, int]:
@@ -63,13 +77,13 @@ def peak_bytes(task: Callable[[], object]) -> int:
         >>> peak_bytes(lambda: torch.zeros(1024) + 1)
         8192
     """
-    with Live() as live:
+    with LiveStorages() as live:
         task()
     return live.peak
 
 
 def allocated_peak(task: Callable[[], object], device: torch.device) -> int:
-    """Most bytes that a task allocates on a device beyond what was held before, by torch's own count: of the profiler
+    """Most bytes that a task allocates on a device beyond what was there before, by torch's own count: of the profiler
     on the CPU, oneDNN's copies among them, and of the allocator on CUDA."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -84,27 +98,28 @@ def allocated_peak(task: Callable[[], object], device: torch.device) -> int:
 
 @dataclass
 class Storage:
-    """Memory of one tensor and its views. Times are numbers of operations."""
+    """Memory of one tensor and its views."""
 
     size: int  # bytes
     label: str  # what it is for
-    born: int
-    died: int | None = None  # None: it still lives
 
 
-class Live(TorchDispatchMode):
-    """Counts the bytes of tensors from their birth until nothing holds them."""
+class LiveStorages(TorchDispatchMode):
+    """Counts the bytes of tensors from the operation that makes them until nothing refers to them.
+
+    torch's own `torch.distributed._tools.mem_tracker.MemTracker` is private, finds the same peaks in two to three times
+    the time, and has no place for what convolutions use within themselves.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.label = ""  # of what is born from now on
+        self.label = ""  # of what is made from now on
         self.now = self.peak = 0
-        self._within_peak = self._time = self._peak_time = 0
         self._alive: dict[int, Storage] = {}  # by address
-        self._all: list[Storage] = []
+        self._at_peak: list[Storage] = []
 
-    def within(self, function: Any, args: Any) -> int:
-        """Bytes that an operation uses within itself, which nobody sees: none is known of."""
+    def workspace(self, function: Any, args: Any) -> int:
+        """Bytes that an operation uses within itself: no operation, unless a subclass knows of some."""
         return 0
 
     def of(self, tensor: Tensor) -> Storage:
@@ -112,40 +127,34 @@ class Live(TorchDispatchMode):
         return self._alive[tensor.untyped_storage()._cdata]
 
     def relabel(self, old: str, new: str) -> None:
-        """Call what lives now another name."""
+        """Give what is alive now, and has one label, another."""
         for storage in self._alive.values():
             if storage.label == old:
                 storage.label = new
 
-    def at_peak(self, within: str) -> dict[str, int]:
-        """Bytes by label at the first moment of the peak; what the operation used within itself goes by the name that
-        is given."""
-        time, parts = self._peak_time, {within: self._within_peak}
-        for storage in self._all:
-            if storage.born <= time and (storage.died is None or storage.died >= time):
-                parts[storage.label] = parts.get(storage.label, 0) + storage.size
-        return parts
+    def at_peak(self, workspace: str) -> Counter[str]:
+        """Bytes by label at the first moment of the peak; the operation's workspace has the label that is given."""
+        parts: Counter[str] = Counter()
+        for storage in self._at_peak:
+            parts[storage.label] += storage.size
+        return parts + Counter({workspace: self.peak - parts.total()})
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._time += 1
         result = function(*args, **(kwargs or {}))
         for each in tree_leaves(result):
             if isinstance(each, Tensor):
                 self._add(each.untyped_storage())
-        within = self.within(function, args)
-        if self.now + within > self.peak:
-            self.peak, self._within_peak, self._peak_time = self.now + within, within, self._time
+        workspace = self.workspace(function, args)
+        if self.now + workspace > self.peak:
+            self.peak, self._at_peak = self.now + workspace, list(self._alive.values())
         return result
 
     def _add(self, storage: torch.UntypedStorage) -> None:
         address, size = storage._cdata, storage.nbytes()
         if address not in self._alive:
-            self._alive[address] = Storage(size, self.label, self._time)
-            self._all.append(self._alive[address])
+            self._alive[address] = Storage(size, self.label)
             self.now += size
             weakref.finalize(storage, self._forget, address)
 
     def _forget(self, address: int) -> None:
-        storage = self._alive.pop(address)
-        storage.died = self._time
-        self.now -= storage.size
+        self.now -= self._alive.pop(address).size

@@ -1,7 +1,7 @@
-"""What a training step needs of a device's memory, told by the model itself, without running it.
+"""What a training step needs of a device's memory, without running it.
 
 The step is taken with fake tensors, which have shapes, types and strides but no values: forward, backward and all that
-autograd keeps are the real ones, and every storage is counted from its birth to its death.
+autograd saves are the real ones, and every storage is counted as long as something refers to it.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from enhance import ranks
-from enhance.cost.measure import Live
-from enhance.models.unet import build_unet
+from enhance.cost.measure import LiveStorages
+from enhance.models.build import build_model
+from enhance.models.norm_factory import too_few_values_explained
 from enhance.settings import Settings
 from enhance.training.loss import training_loss
 from enhance.training.objective import Objective
@@ -59,14 +60,14 @@ class MemoryPlan:
 
     def line(self) -> str:
         """One line for the screen."""
-        state, activations = told(self.state), told(self.parts[ACTIVATIONS])
+        state, activations = format_bytes(self.state), format_bytes(self.parts[ACTIVATIONS])
         return (
-            f"memory: a training step holds {told(self.peak)} at its peak, as planned; {state} of it weights, their "
-            f"average and the optimizer, {activations} {ACTIVATIONS}"
+            f"memory: a training step holds {format_bytes(self.peak)} at its peak, as planned; {state} of it weights, "
+            f"their average and the optimizer, {activations} {ACTIVATIONS}"
         )
 
 
-def told(size: int) -> str:
+def format_bytes(size: int) -> str:
     """Bytes in GiB, or in MiB where they are less than one."""
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
@@ -86,10 +87,10 @@ def plan_memory(settings: Settings, device: torch.device, dtype: torch.dtype) ->
     """
     memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        model = build_unet(settings.model, settings.norm, settings.checkpoint_activations)
+        model = build_model(settings.model, settings.norm, settings.checkpoint_activations)
     model = model.to(memory_format=memory_format)
     objective = Objective(settings.objective).to("meta")
-    with FakeTensorMode(allow_non_fake_inputs=True), _Step(device.type) as live:
+    with FakeTensorMode(allow_non_fake_inputs=True), _StepStorages(device.type) as live:
         live.label = "weights"
         model.to_empty(device=_CPU)
         objective.to_empty(device=_CPU)
@@ -104,21 +105,22 @@ def plan_memory(settings: Settings, device: torch.device, dtype: torch.dtype) ->
         if settings.accumulate == 1:  # else the second batch meets the gradients of the first
             optimizer.zero_grad()
         live.label = "batch"
-        shape = (max(1, settings.batch_size // ranks.count()), 3, settings.data.crop, settings.data.crop)
+        shape = (max(1, settings.batch_size // ranks.world_size()), 3, settings.data.crop, settings.data.crop)
         low, normal = (torch.empty(shape, memory_format=memory_format) for _ in range(2))
         live.label = TEMPORARIES
-        loss, _ = training_loss(model, objective, _CPU, dtype)(low, normal)
+        with too_few_values_explained():
+            loss, _ = training_loss(model, objective, _CPU, dtype)(low, normal)
         live.relabel(TEMPORARIES, ACTIVATIONS)
         (loss / settings.accumulate).backward()
         for parameter in model.parameters():
             assert parameter.grad is not None
             live.of(parameter.grad).label = "gradients"
-        found = live.at_peak(WORKSPACE)
+        parts = live.at_peak(WORKSPACE)
     del average
-    return MemoryPlan({name: found.get(name, 0) for name in PARTS}, settings, device, dtype)
+    return MemoryPlan({name: parts[name] for name in PARTS}, settings, device, dtype)
 
 
-class _Step(Live):
+class _StepStorages(LiveStorages):
     """Knows what convolutions need besides their results.
 
     On the CPU oneDNN copies what does not lie as it computes: in contiguous memory the input or the output on the way
@@ -132,7 +134,7 @@ class _Step(Live):
         super().__init__()
         self.device_type = device_type
 
-    def within(self, function: Any, args: Any) -> int:
+    def workspace(self, function: Any, args: Any) -> int:
         if function is torch.ops.aten.convolution.default:
             return self._forward(*args)
         if function is torch.ops.aten.convolution_backward.default:

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from enhance.cost.memory import MemoryPlan, plan_memory, told
-from enhance.device import available_memory, choose_dtype
+from enhance.cost.memory import MemoryPlan, format_bytes, plan_memory
+from enhance.device import DTYPES, available_memory, choose_dtype
 from enhance.errors import UserError
-from enhance.models.unet import SMALLEST_SIDE
+from enhance.models.residual import SMALLEST_SIDE
 from enhance.norm.batch_act import ACTIVATIONS
 from enhance.settings import Settings
 
@@ -25,15 +26,15 @@ def largest_crop(plan: MemoryPlan, budget: int) -> int:
     model, data = plan.settings.model, plan.settings.data
     multiple = max(SMALLEST_SIDE, model.unshuffle * 2**model.depth)
 
-    def other(size: int) -> MemoryPlan:
+    def cropped(size: int) -> MemoryPlan:
         return _changed(plan, data=dataclasses.replace(data, crop=multiple * size))
 
-    return multiple * _largest(other, data.crop / multiple, plan, budget, power=2)
+    return multiple * _largest(cropped, data.crop / multiple, plan, budget, power=2)
 
 
 def _largest(plan_of: Callable[[int], MemoryPlan], size: float, plan: MemoryPlan, budget: int, power: int) -> int:
-    """Largest size that fits. Beside what the weights take, the peak grows about as size**power, which tells where to
-    look from a size whose plan is known; two plans side by side decide."""
+    """The largest size that fits. Beside what the weights take, the peak grows about as size**power, which says where
+    to look after a size whose plan is known; two plans side by side decide."""
     fits, too_large = 0, None
     while too_large is None or too_large - fits > 1:
         share = max(0, budget - plan.state) / (plan.peak - plan.state)
@@ -47,32 +48,30 @@ def _largest(plan_of: Callable[[int], MemoryPlan], size: float, plan: MemoryPlan
     return fits
 
 
-def _changed(plan: MemoryPlan, dtype: torch.dtype | None = None, **changes: object) -> MemoryPlan:
-    settings = dataclasses.replace(plan.settings, **changes)  # type: ignore[arg-type]
-    return plan_memory(settings, plan.device, dtype or plan.dtype)
-
-
 def savings(plan: MemoryPlan) -> dict[str, MemoryPlan]:
     """Plans with what may take less memory, by the words of the command line that choose it."""
-    settings, found = plan.settings, {}
+    settings = plan.settings
+    needs_fp16 = torch.cuda.is_available() and choose_dtype("auto", plan.device) == torch.float16
+    half = {"precision": "fp16" if needs_fp16 else "bf16"} if plan.dtype == torch.float32 else {}
+    recompute = {} if settings.checkpoint_activations else {"checkpoint_activations": True}
+    changes: list[dict[str, Any]] = [half, recompute, half | recompute]
     if settings.norm.name == "bn" and settings.model.activation in ACTIVATIONS:
-        found["norm=bn_act"] = _changed(plan, norm=dataclasses.replace(settings.norm, name="bn_act"))
-    here = plan.device.type == "cuda" and torch.cuda.is_available()
-    half = choose_dtype("auto", plan.device) if here else torch.bfloat16
-    name = "fp16" if half == torch.float16 else "bf16"
-    if plan.dtype == torch.float32:
-        found[f"precision={name}"] = _changed(plan, half)
-    if not settings.checkpoint_activations:
-        found["checkpoint_activations=true"] = _changed(plan, checkpoint_activations=True)
-        if plan.dtype == torch.float32:
-            found[f"precision={name} checkpoint_activations=true"] = _changed(plan, half, checkpoint_activations=True)
+        changes.insert(0, {"norm": dataclasses.replace(settings.norm, name="bn_act")})
     for parts in (2, 4):
         if settings.batch_size % parts == 0:
-            size, accumulate = settings.batch_size // parts, settings.accumulate * parts
-            found[f"batch_size={size} accumulate={accumulate}"] = _changed(plan, batch_size=size, accumulate=accumulate)
-    layout = not settings.channels_last
-    found[f"channels_last={str(layout).lower()}"] = _changed(plan, channels_last=layout)
-    return found
+            changes.append({"batch_size": settings.batch_size // parts, "accumulate": settings.accumulate * parts})
+    changes.append({"channels_last": not settings.channels_last})
+    by_words = {" ".join(f"{key}={_word(value)}" for key, value in each.items()): each for each in changes if each}
+    return {words: _changed(plan, **each) for words, each in by_words.items()}
+
+
+def _word(value: Any) -> str:
+    return str(getattr(value, "name", value)).lower()
+
+
+def _changed(plan: MemoryPlan, **changes: Any) -> MemoryPlan:
+    dtype = DTYPES[changes["precision"]] if "precision" in changes else plan.dtype
+    return plan_memory(dataclasses.replace(plan.settings, **changes), plan.device, dtype)
 
 
 def check_memory(settings: Settings, device: torch.device, free: int | None) -> MemoryPlan:
@@ -87,34 +86,26 @@ def check_memory(settings: Settings, device: torch.device, free: int | None) -> 
     """
     plan = plan_memory(settings, device, choose_dtype(settings.precision, device))
     if free is not None and plan.tensors > free:
-        raise UserError(
-            f"{device}: a training step with {_sizes(plan)} holds {told(plan.peak)} at its peak, as planned, and "
-            f"{told(free)} are free: {what_fits(plan, free)}"
-        )
+        raise UserError(f"{device}: {_taken(plan)}, and {format_bytes(free)} are free: {_what_fits(plan, free)}")
     return plan
 
 
 def less_memory(plan: MemoryPlan) -> str:
     """The cure where a training step has run out of the device's memory, whatever the plan said."""
-    within = plan.peak * 9 // 10  # what has just failed is no cure, and a plan may be wrong by a tenth
-    free = available_memory(plan.device)
-    budget = within if free is None else min(free, within)
-    return (
-        f"a training step with {_sizes(plan)} holds {told(plan.peak)} at its peak, as planned; "
-        f"within {told(budget)}, {what_fits(plan, budget)}"
-    )
+    budget = plan.peak * 9 // 10  # what has just failed is no cure, and a plan may be wrong by a tenth
+    if (free := available_memory(plan.device)) is not None:
+        budget = min(free, budget)
+    return f"{_taken(plan)}; within {format_bytes(budget)}, {_what_fits(plan, budget)}"
 
 
-def _sizes(plan: MemoryPlan) -> str:
-    return f"batch_size={plan.settings.batch_size} and data.crop={plan.settings.data.crop}"
+def _taken(plan: MemoryPlan) -> str:
+    sizes = f"batch_size={plan.settings.batch_size} and data.crop={plan.settings.data.crop}"
+    return f"a training step with {sizes} holds {format_bytes(plan.peak)} at its peak, as planned"
 
 
-def what_fits(plan: MemoryPlan, budget: int) -> str:
-    """In words, the changes of settings each of which makes a training step fit into `budget` bytes."""
-    words = []
-    if batch := largest_batch(plan, budget):
-        words.append(f"batch_size={batch}")
-    if crop := largest_crop(plan, budget):
-        words.append(f"data.crop={crop}")
+def _what_fits(plan: MemoryPlan, budget: int) -> str:
+    """The changes of settings each of which makes a training step fit into `budget` bytes."""
+    sizes = {"batch_size": largest_batch(plan, budget), "data.crop": largest_crop(plan, budget)}
+    words = [f"{key}={size}" for key, size in sizes.items() if size]
     words += [name for name, other in savings(plan).items() if other.peak <= budget]
     return f"it fits with {', or '.join(words)}" if words else "choose a smaller model="

@@ -1,126 +1,224 @@
-"""Open images once: find the damaged ones, and keep them decoded, in files that are mapped or in memory."""
+"""Decode each image of a data set once, and cache its pixels: in a folder of files, or in memory while there is room.
 
+The files are mapped into memory, so that all processes share one copy in the system's page cache, which drops what it
+has no room for.
+"""
+
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import PIL
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from enhance.data.decoded import DecodedFolder
 from enhance.data.images import read_image
 from enhance.data.scenes import perceptual_hash
 from enhance.errors import DataError
+from enhance.files import replacing
 
-
-class Cache:
-    """Where decoded images are kept: in the files of a folder, or in memory while there is room.
-
-    Args:
-        gib: room in memory, for the images that are opened first; the rest is decoded when needed.
-        folder: of decoded images; None, or one that cannot be written: memory.
-    """
-
-    def __init__(self, gib: float, folder: str | None = None) -> None:
-        self.left = int(gib * 2**30)  # bytes
-        self.folder = None if folder is None else DecodedFolder(Path(folder))
-
-    def keep(self, path: Path, pixels: np.ndarray) -> np.ndarray | Path:
-        """The pixels where they fit into memory, else the path, to be decoded when needed."""
-        if pixels.nbytes > self.left:
-            return path
-        self.left -= pixels.nbytes
-        return pixels
+_VERSION = 2  # of decoded files: another number where pixels are read, or stored, in another way
 
 
 class Stored(Protocol):
-    """An image in a place of its own."""
+    """An image whose pixels are read when they are needed."""
 
     def pixels(self) -> np.ndarray:
         """uint8 (H, W, 3)."""
         ...
 
 
-@dataclass
+@dataclass(eq=False)
 class OpenedImage:
-    """What opening an image told, and where its pixels are."""
+    """An image of a data set: what is known of it, and where its pixels are."""
 
     name: str  # of the file
     size: tuple[int, int]  # height, width
-    hash: np.ndarray  # perceptual hash, bool (63,)
-    source: np.ndarray | Path | Stored  # uint8 (H, W, 3) in memory, or the image file, or where else they are
+    stored: np.ndarray | Path | Stored  # uint8 (H, W, 3) in memory, or the image file, or where else they are
 
     def pixels(self) -> np.ndarray:
-        """uint8 (H, W, 3), from memory, from a file of them (then read-only), or decoded anew."""
-        if isinstance(self.source, np.ndarray):
-            return self.source
-        return read_image(self.source) if isinstance(self.source, Path) else self.source.pixels()
+        """uint8 (H, W, 3), from memory, from a mapped file (then read-only), or decoded anew."""
+        if isinstance(self.stored, np.ndarray):
+            return self.stored
+        return read_image(self.stored) if isinstance(self.stored, Path) else self.stored.pixels()
+
+    @cached_property
+    def hash(self) -> np.ndarray:
+        """Perceptual hash, bool (63,). `open_images` computes it when it decodes; else it is computed once, when it is
+        first needed."""
+        return perceptual_hash(self.pixels())
 
 
-def open_images(paths: Sequence[Path], cache: Cache, left_out: list[str] | None = None) -> dict[Path, OpenedImage]:
-    """Decode every image once, on all cores, but for those that the cache's folder holds; a bar shows it on a terminal
+def open_images(
+    paths: Sequence[Path], memory_gib: float, folder: str | None = None, skipped: list[str] | None = None
+) -> dict[Path, OpenedImage]:
+    """Decode every image once, on all cores, but for those that `folder` holds already; a bar shows it on a terminal
     where it takes long.
 
     Args:
-        left_out: gets why an image cannot be decoded, which is then missing from the result; None: that is an error.
+        memory_gib: room in memory for pixels that are in no folder, of the first images; the rest is decoded when
+            needed.
+        folder: of decoded images; None, or one that cannot be written: memory.
+        skipped: gets why an image cannot be decoded, which is then missing from the result; None: that is an error.
 
     Raises:
         DataError: the first image that cannot be decoded.
     """
     pool = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes without holding Python's lock
     try:
-        opened = _find(paths, cache.folder, pool)
+        if folder is None:
+            return _decode_all(paths, None, memory_gib, skipped, pool)
+        decoded = DecodedFolder(Path(folder))
+        opened = decoded.read_all(paths, pool)
         if len(opened) < len(paths):
-            with nullcontext() if cache.folder is None else cache.folder.building():
-                opened |= _find([path for path in paths if path not in opened], cache.folder, pool)
+            with decoded.building():  # where this process waited, another one has decoded some
+                opened |= decoded.read_all([path for path in paths if path not in opened], pool)
                 missing = [path for path in paths if path not in opened]
-                opened |= _decode_all(missing, cache, left_out, pool)
+                opened |= _decode_all(missing, decoded, memory_gib, skipped, pool)
         return {path: opened[path] for path in paths if path in opened}
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _find(paths: Sequence[Path], folder: DecodedFolder | None, pool: ThreadPoolExecutor) -> dict[Path, OpenedImage]:
-    if folder is None:
-        return {}
-    found = zip(paths, pool.map(folder.find, paths), strict=True)
-    return {path: OpenedImage(path.name, kept[0].size, kept[1], kept[0]) for path, kept in found if kept is not None}
-
-
 def _decode_all(
-    paths: Sequence[Path], cache: Cache, left_out: list[str] | None, pool: ThreadPoolExecutor
+    paths: Sequence[Path],
+    decoded: "DecodedFolder | None",
+    memory_gib: float,
+    skipped: list[str] | None,
+    pool: ThreadPoolExecutor,
 ) -> dict[Path, OpenedImage]:
-    decoded = pool.map(partial(_decode, cache.folder), paths)
-    opened = {}
-    for path, found in zip(
-        paths, tqdm(decoded, "reading images", len(paths), delay=2, leave=False, disable=None), strict=True
+    results = pool.map(partial(_decode, decoded), paths)
+    opened, room = {}, memory_gib * 2**30  # bytes
+    for path, image in zip(
+        paths, tqdm(results, "reading images", len(paths), delay=2, leave=False, disable=None), strict=True
     ):
-        if isinstance(found, DataError):
-            if left_out is None:
-                raise found
-            left_out.append(str(found))
-        elif isinstance(found.source, np.ndarray):
-            opened[path] = replace(found, source=cache.keep(path, found.source))
-        else:
-            opened[path] = found
-    if cache.folder is not None and (error := cache.folder.error) is not None:
+        if isinstance(image, DataError):
+            if skipped is None:
+                raise image
+            skipped.append(str(image))
+            continue
+        if isinstance(image.stored, np.ndarray):
+            if image.stored.nbytes <= room:
+                room -= image.stored.nbytes
+            else:
+                image.stored = path
+        opened[path] = image
+    if decoded is not None and decoded.error is not None:
         print(
-            f"warning: data.cache={cache.folder.folder}: cannot be written ({error.strerror}); the rest of "
+            f"warning: data.cache={decoded.folder}: cannot be written ({decoded.error.strerror}); the rest of "
             "the images stays in memory, as data.cache_gib allows"
         )
     return opened
 
 
-def _decode(folder: DecodedFolder | None, path: Path) -> OpenedImage | DataError:
+def _decode(decoded: "DecodedFolder | None", path: Path) -> OpenedImage | DataError:
     try:
         pixels = read_image(path)
     except DataError as error:
         return error
-    code = perceptual_hash(pixels)
-    kept = None if folder is None else folder.keep(path, pixels, code)
-    return OpenedImage(path.name, pixels.shape[:2], code, pixels if kept is None else kept)
+    image = OpenedImage(path.name, pixels.shape[:2], pixels)
+    image.hash = perceptual_hash(pixels)
+    if decoded is not None:
+        decoded.write(path, image)
+    return image
+
+
+@dataclass(frozen=True)
+class MappedImage:
+    """Pixels in a file of `DecodedFolder`."""
+
+    file: str  # and not Path, whose resolve() numpy would call at every read
+    offset: int  # bytes
+    size: tuple[int, int]  # height, width
+    original: Path
+
+    def pixels(self) -> np.ndarray:
+        """uint8 (H, W, 3), read-only; of the file only the pages that are looked at are read."""
+        try:
+            return np.asarray(np.memmap(self.file, np.uint8, "r", self.offset, (*self.size, 3)))
+        except FileNotFoundError:  # someone emptied the folder
+            return read_image(self.original)
+
+
+class DecodedFolder:
+    """A folder of decoded images, for any number of data sets and of processes at once. It may be removed at any time.
+
+    One .npy file an image, a record of its pixels and its perceptual hash. It is named after the image's path, size and
+    time of change, and after Pillow's version: an image that changed is another one. It is written under another name
+    and then renamed: it is there whole, or not at all. After the first one that cannot be written, `error` says why,
+    and no other is tried.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.error: OSError | None = None
+
+    def read_all(self, paths: Sequence[Path], pool: ThreadPoolExecutor) -> dict[Path, OpenedImage]:
+        """Those of the images that are here."""
+        images = zip(paths, pool.map(self.read, paths), strict=True)
+        return {path: image for path, image in images if image is not None}
+
+    def read(self, path: Path) -> OpenedImage | None:
+        """The image as its file is on disk now; None where it is not here."""
+        try:
+            file = str(self._file(path))
+            record = np.load(file, mmap_mode="r")
+        except (OSError, ValueError, EOFError):  # the latter two of a file that was cut off
+            return None
+        size = record["pixels"].shape[:2]
+        image = OpenedImage(path.name, size, MappedImage(file, record.offset, size, path))
+        image.hash = np.array(record["hash"])  # a copy, which holds no file open
+        return image
+
+    def write(self, path: Path, image: OpenedImage) -> None:
+        """Move the image's pixels, uint8 (H, W, 3), from memory into a file; within `building`. Where that fails, they
+        stay in memory, and `error` says why."""
+        if self.error is not None:
+            return
+        pixels = np.ascontiguousarray(image.pixels())
+        record = np.dtype([("pixels", np.uint8, pixels.shape), ("hash", bool, image.hash.shape)])
+        header = {"descr": np.lib.format.dtype_to_descr(record), "fortran_order": False, "shape": ()}
+        try:
+            file = self._file(path)
+            file.parent.mkdir(exist_ok=True)
+            with replacing(file) as temporary, temporary.open("wb") as output:
+                np.lib.format.write_array_header_1_0(output, header)
+                offset = output.tell()
+                output.write(pixels.data)  # np.save would not say that the disk is full
+                output.write(image.hash.data)
+        except OSError as error:
+            self.error = error
+        else:
+            image.stored = MappedImage(str(file), offset, image.size, path)
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """Only one process writes at a time: the others wait, then read what it wrote. Its death frees the folder."""
+        lock = FileLock(self.folder / ".lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                print(f"data.cache={self.folder}: waiting for another process that fills it", flush=True)
+                lock.acquire()
+        except OSError as error:
+            self.error = error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _file(self, path: Path) -> Path:
+        path = path.absolute()
+        status = path.stat()
+        key = "\0".join(map(str, (path, status.st_size, status.st_mtime_ns, PIL.__version__, _VERSION)))
+        name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
+        return self.folder / name[:2] / f"{name[2:]}.npy"

@@ -55,7 +55,7 @@ def decoding(path: Path | str, stored: BinaryIO | None = None) -> Iterator[Image
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise DataError(f"{path}: more than {most:.0f} megapixels are refused, for safety; make it smaller") from error
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):  # which is no fault of the image: nothing is to be left out
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # no fault of the image, which is not to be skipped
             raise UserError(f"{path}: cannot be opened ({error.strerror}): raise the limit (ulimit -n 4096)") from error
         raise DataError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
     except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
@@ -99,7 +99,7 @@ def write_image(path: Path | str, image: Tensor | np.ndarray) -> None:
     path = Path(path)
     kind = image_format(path)
     picture = Image.fromarray(to_pixels(image) if isinstance(image, Tensor) else image)
-    encoded = io.BytesIO()  # Pillow itself would not tell that a disk is full: it leaves a JPEG cut off
+    encoded = io.BytesIO()  # Pillow itself would not report a full disk: it leaves a JPEG cut off
     picture.save(encoded, kind, **({"quality": 95} if kind == "JPEG" else {}))
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
@@ -117,7 +117,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def list_images(folder: Path | str) -> list[Path]:
-    """The image files directly in `folder`, sorted by name; hidden files are left out.
+    """The image files directly in `folder`, sorted by name; hidden files are skipped.
 
     Raises:
         DataError: the folder is missing, or holds no image (says what it looked for and what it found), or one whose
@@ -140,7 +140,7 @@ def _is_image(path: Path) -> bool:
 
 
 def other_files(folder: Path) -> list[str]:
-    """Names of what `list_images` passes over in a folder but for hidden files; those of folders end in /."""
+    """Names of what `list_images` skips in a folder but for hidden files; those of folders end in /."""
     others = (path for path in folder.iterdir() if not _is_image(path) and not path.name.startswith("."))
     return sorted(path.name + "/" * path.is_dir() for path in others)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from enhance.data.images import contents, list_images, shortened
 from enhance.errors import DataError
@@ -45,17 +46,34 @@ LAYOUTS = {
 }
 
 
+File = TypeVar("File")  # an image file, or the image opened from it
+
+
 @dataclass(frozen=True)
-class Pair:
-    """The two files of a pair; named after the low one, without its suffix."""
+class Pair(Generic[File]):
+    """A dark and a bright image, named after the dark one; a photograph for the dim-light camera has no dark one."""
 
     name: str
-    low: Path
-    normal: Path
+    low: File | None
+    normal: File
 
 
-def find_pairs(data: DataSettings, split: str) -> list[Pair] | None:
-    """The pairs of `split`, "train" or "test"; None where the layout has no such split or its folders are not there.
+def data_root(data: DataSettings) -> Path:
+    """The folder of the data set.
+
+    Raises:
+        DataError: it is not given, or not there.
+    """
+    if data.root is None:
+        raise DataError(f"data.root is missing: data={data.name} needs the folder of the data set, data.root=DIR")
+    root = Path(data.root)
+    if not root.is_dir():
+        raise DataError(f"data.root={root}: no such folder")
+    return root
+
+
+def find_pairs(data: DataSettings, split: str) -> list[Pair[Path]] | None:
+    """The pairs of `split`, "train" or "test"; None where the layout has no test split or its folders are not there.
 
     Raises:
         DataError: no layout of the data set lies under the root (training only), one of two folders is missing or
@@ -66,25 +84,21 @@ def find_pairs(data: DataSettings, split: str) -> list[Pair] | None:
             raise DataError("data.low and data.normal go together: give both folders, or neither and data.root")
         root = Path(data.root or "")
         return match_pairs(root / data.low, root / data.normal) if split == "train" else None
-    if data.root is None:
-        raise DataError(f"data.root is missing: data={data.name} needs the folder of the data set, data.root=DIR")
-    root = Path(data.root)
-    if not root.is_dir():
-        raise DataError(f"data.root={root}: no such folder")
-    wanted = [folders for layout in LAYOUTS[data.name] if (folders := layout.folders(split))]
+    root = data_root(data)
+    candidates = [folders for layout in LAYOUTS[data.name] if (folders := layout.folders(split))]
     for enough in (all, any):  # a layout of which one folder is missing counts only where no other is complete
-        for low, normal in wanted:
+        for low, normal in candidates:
             if enough((root / folder).is_dir() for folder in (low, normal)):
                 return match_pairs(root / low, root / normal)
     if split == "test":
         return None
     raise DataError(
         f"data.root={root}: no training pairs of data={data.name} here; looked for "
-        f"{' or '.join(f'{low} + {normal}' for low, normal in wanted)}; found {contents(root)}"
+        f"{' or '.join(f'{low} + {normal}' for low, normal in candidates)}; found {contents(root)}"
     )
 
 
-def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair]:
+def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair[Path]]:
     """Pair the files of two folders that have the same name, suffix aside, or `low00001` and `normal00001`.
 
     Returns:
@@ -96,18 +110,18 @@ def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair]:
     """
     lows, normals = by_stem(low_folder), by_stem(normal_folder)
     partners = {stem: _partner(stem, normals) for stem in lows}
+    matched = [partner for partner in partners.values() if partner is not None]
     alone = [lows[stem].name for stem, partner in partners.items() if partner is None]
-    taken = [partner for partner in partners.values() if partner is not None]
-    left = [path.name for stem, path in normals.items() if stem not in taken]
+    normals_alone = [path.name for stem, path in normals.items() if stem not in matched]
     problems = [
         f"{folder}: no partner in {other} for {len(names)} of its images: {shortened(names)}"
-        for folder, other, names in ((low_folder, normal_folder, alone), (normal_folder, low_folder, left))
+        for folder, other, names in ((low_folder, normal_folder, alone), (normal_folder, low_folder, normals_alone))
         if names
     ]
     if problems:
         raise DataError("\n".join(problems))
-    if len(set(taken)) < len(taken):
-        twice = sorted({partner for partner in taken if taken.count(partner) > 1})
+    if len(set(matched)) < len(matched):
+        twice = sorted({partner for partner in matched if matched.count(partner) > 1})
         raise DataError(f"{low_folder}: more than one image fits {shortened(twice)} of {normal_folder}; rename them")
     return [Pair(stem, path, normals[partners[stem] or ""]) for stem, path in lows.items()]
 

@@ -27,18 +27,22 @@ class PairSource(WholePairs, Protocol):
     """A set of pairs, for training on crops as well."""
 
     sizes: list[tuple[int, int]]  # height and width in pixels
-    left_out: list[str]  # of `data.on_error=skip`: why an image could not be used
+    skipped: list[str]  # with `data.on_error=skip`: why an image could not be used
 
     def __len__(self) -> int: ...
+
+    def scene_hash(self, index: int) -> np.ndarray:
+        """Perceptual hash of the normal image, bool (63,), for `enhance.data.scenes.group_scenes`."""
+        ...
 
     def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Low and normal, uint8 (size, size, 3): cropped, mirrored and turned at random, both in the same way."""
         ...
 
 
-def left_out_told(source: PairSource) -> list[str]:
+def skipped_message(source: PairSource) -> list[str]:
     """A line that counts and names the images that `data.on_error=skip` left out; none where all could be read."""
-    reasons = source.left_out
+    reasons = source.skipped
     return (
         [f"{len(reasons)} {'image is' if len(reasons) == 1 else 'images are'} left out: {shortened(reasons)}"]
         if reasons
@@ -46,24 +50,30 @@ def left_out_told(source: PairSource) -> list[str]:
     )
 
 
-class RealPairs:
-    """Pairs that were photographed."""
+class _NormalImages:
+    """What both kinds of pairs share: names, and normal images."""
 
-    def __init__(
-        self,
-        names: list[str],
-        low: Sequence[OpenedImage],
-        normal: Sequence[OpenedImage],
-        left_out: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, names: list[str], normal: Sequence[OpenedImage], skipped: Sequence[str]) -> None:
         self.names = names
-        self.left_out = list(left_out)
+        self.skipped = list(skipped)
         self.sizes = [image.size for image in normal]
-        self._low = low
         self._normal = normal
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def scene_hash(self, index: int) -> np.ndarray:
+        return self._normal[index].hash
+
+
+class RealPairs(_NormalImages):
+    """Pairs that were photographed."""
+
+    def __init__(
+        self, names: list[str], low: Sequence[OpenedImage], normal: Sequence[OpenedImage], skipped: Sequence[str] = ()
+    ) -> None:
+        super().__init__(names, normal, skipped)
+        self._low = low
 
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
         return to_tensor(self._low[index].pixels()), to_tensor(self._normal[index].pixels())
@@ -73,27 +83,21 @@ class RealPairs:
         return low, normal
 
 
-class CameraPairs:
+class CameraPairs(_NormalImages):
     """Normal photographs, and what the dim-light camera makes of them.
 
     `crop` takes a new exposure at every call. That of `whole` is fixed by the camera's seed and the photograph's name.
     """
 
     def __init__(
-        self, names: list[str], normal: Sequence[OpenedImage], camera: CameraSettings, left_out: Sequence[str] = ()
+        self, names: list[str], normal: Sequence[OpenedImage], camera: CameraSettings, skipped: Sequence[str] = ()
     ) -> None:
-        self.names = names
-        self.left_out = list(left_out)
-        self.sizes = [image.size for image in normal]
-        self._normal = normal
+        super().__init__(names, normal, skipped)
         self._camera = camera
 
     def through(self, camera: CameraSettings) -> "CameraPairs":
         """The same photographs through another camera."""
-        return CameraPairs(self.names, self._normal, camera, self.left_out)
-
-    def __len__(self) -> int:
-        return len(self.names)
+        return CameraPairs(self.names, self._normal, camera, self.skipped)
 
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
         normal = self._normal[index].pixels()
@@ -109,14 +113,17 @@ class Part:
     """The pairs of a source at `indices`."""
 
     def __init__(self, source: PairSource, indices: list[int]) -> None:
-        self._indices = indices
-        self.names = [source.names[index] for index in self._indices]
-        self.sizes = [source.sizes[index] for index in self._indices]
-        self.left_out = source.left_out
+        self.names = [source.names[index] for index in indices]
+        self.sizes = [source.sizes[index] for index in indices]
+        self.skipped = source.skipped
         self._source = source
+        self._indices = indices
 
     def __len__(self) -> int:
         return len(self._indices)
+
+    def scene_hash(self, index: int) -> np.ndarray:
+        return self._source.scene_hash(self._indices[index])
 
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
         return self._source.whole(self._indices[index])
@@ -131,7 +138,12 @@ def spread(source: PairSource, count: int) -> Part:
 
 
 def evenly(length: int, count: int) -> list[int]:
-    """`count` of the indices below `length`, evenly spread; all of them where there are no more."""
+    """`count` of the indices below `length`, evenly spread; all of them where there are no more.
+
+    Example:
+        >>> evenly(10, 4)
+        [0, 2, 5, 7]
+    """
     count = min(count, length)
     return [number * length // count for number in range(count)]
 

@@ -1,4 +1,4 @@
-"""A photograph with what its file says besides the colours: depth, alpha, EXIF, colour profile, resolution."""
+"""A photograph with its metadata: depth, alpha, EXIF, colour profile, resolution."""
 
 import io
 import os
@@ -91,8 +91,8 @@ def _read(path: Path, file: Image.Image) -> Photo:
     deep = _sixteen_bits(path, file)
     pixels = _TURN.get(left, np.asarray)(_eight_bits(file)) if deep is None else _TURN.get(stored, np.asarray)(deep)
     colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
-    said = about.tobytes() if len(about) else b""
-    return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, grey, said, profile, more)
+    encoded = about.tobytes() if len(about) else b""
+    return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, grey, encoded, profile, more)
 
 
 def _eight_bits(file: Image.Image) -> np.ndarray:
@@ -157,13 +157,13 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
 
 
 def _encoded(kind: str, pixels: np.ndarray, photo: Photo, quality: int) -> bytes:
-    """The file's content, of uint8 (H, W, 1 to 4) as it is to be stored. Pillow itself would not tell that a disk is
-    full: it leaves a JPEG cut off."""
+    """The file's content, of uint8 (H, W, 1 to 4) as it is to be stored. Pillow itself would not report a full
+    disk: it leaves a JPEG cut off."""
     lossy = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
-    said = {"exif": _directories(photo.exif) if kind == "TIFF" else photo.exif, "icc_profile": photo.profile}
+    metadata = {"exif": _directories(photo.exif) if kind == "TIFF" else photo.exif, "icc_profile": photo.profile}
     picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     file = io.BytesIO()
-    picture.save(file, kind, **lossy, **{key: value for key, value in said.items() if value}, **photo.more)
+    picture.save(file, kind, **lossy, **{key: value for key, value in metadata.items() if value}, **photo.more)
     return file.getvalue()
 
 

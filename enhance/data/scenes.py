@@ -1,4 +1,4 @@
-"""Scenes: photographs of the same view, found by a perceptual hash, so that a split keeps them together.
+"""Scenes: photographs of the same view, recognised by a perceptual hash, so that a split does not divide them.
 
 On the 485 bright images of LOL v1 (at 256x256) the hashes of repeated shots of one view differ in at most 12 of 63
 bits, and those of unrelated photographs in at least 14, with some overlap of the two kinds at 14. What stays apart:
@@ -80,19 +80,19 @@ def hold_out(names: Sequence[str], scenes: np.ndarray, share: float) -> tuple[li
         members.setdefault(scene, []).append(index)
     order = sorted(members.values(), key=lambda scene: _shuffled(min(names[index] for index in scene)))
     room = round(share * len(names))
-    held: set[int] = set()
+    validation: set[int] = set()
     for scene in order:
-        if len(held) + len(scene) <= room:
-            held.update(scene)
-    if not held and share > 0:
+        if len(validation) + len(scene) <= room:
+            validation.update(scene)
+    if not validation and share > 0:
         smallest: list[int] = min(order, key=len)
-        held.update(smallest)
-    if not held or len(held) == len(names):
+        validation.update(smallest)
+    if not validation or len(validation) == len(names):
         raise DataError(
             f"data.validation_share={share}: {len(names)} images of {len(members)} scenes cannot be split into "
             "training and validation; choose another share or add images of other scenes"
         )
-    return [index for index in range(len(names)) if index not in held], sorted(held)
+    return [index for index in range(len(names)) if index not in validation], sorted(validation)
 
 
 def _shuffled(name: str) -> bytes:

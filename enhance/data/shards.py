@@ -1,27 +1,24 @@
 """Pairs in tar archives, as WebDataset writes them (github.com/webdataset/webdataset): KEY.low.png and KEY.normal.png.
 
-An archive is not read from its beginning to its end, as WebDataset does: where each image lies is noted once, and then
-it is read by itself. So the order of the crops, going on with a run, and the split are those of any other data set.
+WebDataset and Hugging Face datasets stream an archive from its beginning to its end, and cannot go to sample n; here,
+where each image lies is noted once, and then it is read by itself, so that the order of the crops, exact resume and the
+split are those of any other data set.
 """
 
-import functools
 import io
-import os
 import tarfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags
 
 from enhance.data.cache import OpenedImage
 from enhance.data.images import SUFFIXES, contents, decoding, read_image, shortened
-from enhance.data.layouts import Pair
-from enhance.data.opened import OpenedPairs, size_told
+from enhance.data.layouts import Pair, data_root
 from enhance.errors import DataError
+from enhance.settings import DataSettings
 
 _SIDES = {"low": "low", "normal": "normal", "high": "normal"}
 _HEAD = 1 << 16  # bytes, in which an image says its size, but for a JPEG with much before it
@@ -37,96 +34,63 @@ class Member:
     offset: int  # bytes
     length: int
 
-    @property
-    def path(self) -> Path:
-        """For messages: the archive, and the name within it."""
-        return Path(self.archive) / self.name
+    def __str__(self) -> str:
+        return f"{self.archive}/{self.name}"
 
-    def read(self, length: int | None = None) -> io.BytesIO:
-        """The file, or its beginning; opened anew in each process and thread, which share no place in it."""
+    def read(self, length: int) -> io.BytesIO:
+        """The file's first `length` bytes. The archive is opened anew, so that processes share no position in it."""
         try:
-            file = _archive(self.archive, os.getpid(), threading.get_ident())
-            file.seek(self.offset)
-            return io.BytesIO(file.read(length or self.length))
+            with open(self.archive, "rb") as file:
+                file.seek(self.offset)
+                return io.BytesIO(file.read(length))
         except OSError as error:
             raise DataError(f"{self.archive}: cannot be read ({error.strerror}); bring it back") from error
 
     def pixels(self) -> np.ndarray:
         """uint8 (H, W, 3), decoded anew."""
-        return read_image(self.path, self.read())
+        return read_image(str(self), self.read(self.length))
 
     def size(self) -> tuple[int, int]:
         """Height and width, from the head of the file."""
-        for length in (_HEAD, self.length):
-            try:
-                with decoding(self.path, self.read(min(length, self.length))) as file:
-                    # Pillow would decode a whole PNG to look for an orientation behind its pixels.
-                    may_turn = file.format != "PNG" or "exif" in file.info
-                    turned = may_turn and file.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
-                    return (file.width, file.height) if turned else (file.height, file.width)
-            except DataError:
-                if length >= self.length:
-                    raise
-        raise AssertionError
+        try:
+            return self._size(min(_HEAD, self.length))
+        except DataError:
+            return self._size(self.length)
+
+    def _size(self, length: int) -> tuple[int, int]:
+        with decoding(str(self), self.read(length)) as file:
+            # Pillow would decode a whole PNG to look for an orientation behind its pixels.
+            may_turn = file.format != "PNG" or "exif" in file.info
+            turned = may_turn and file.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            return (file.width, file.height) if turned else (file.height, file.width)
 
 
-@functools.lru_cache(maxsize=64)
-def _archive(path: str, process: int, thread: int) -> BinaryIO:  # the latter two only tell handles apart
-    return open(path, "rb")
-
-
-def find_shards(root: Path, split: str) -> list[Path]:
-    """The archives of `split`, "train" or "test", sorted by name: *.tar, and those of the test begin with "test".
+def find_shards(data: DataSettings, split: str) -> list[Pair[Member]] | None:
+    """The pairs of `split`, "train" or "test", in the order of the archives by name (*.tar; those of the test begin
+    with "test") and within them; None where there is no test archive.
 
     Raises:
-        DataError: the folder is missing.
+        DataError: there is no training archive, one cannot be read, or images come twice or have no partner.
     """
-    if not root.is_dir():
-        raise DataError(f"data.root={root}: no such folder")
-    return [path for path in sorted(root.glob("*.tar")) if path.name.startswith("test") == (split == "test")]
-
-
-def open_shards(root: Path, split: str, left_out: list[str] | None = None) -> OpenedPairs:
-    """The dark and the bright image of each pair, in the order of the archives and within them. Only the head of each
-    image is read; one whose rest is damaged is found when it is decoded.
-
-    Args:
-        left_out: gets why an image says no size; its pair is then missing. None: that is an error.
-
-    Raises:
-        DataError: there is no archive, one cannot be read, names come twice, have no partner, or sizes differ.
-    """
-    archives = find_shards(root, split)
+    root = data_root(data)
+    archives = [path for path in sorted(root.glob("*.tar")) if path.name.startswith("test") == (split == "test")]
     if not archives:
+        if split == "test":
+            return None
         raise DataError(f"data.root={root}: no archives of data=shards here; looked for *.tar; found {contents(root)}")
-    found: dict[str, dict[str, Member]] = {}
+    pairs: dict[str, dict[str, Member]] = {}
     for archive in archives:
         for key, side, member in _members(archive):
-            if side in found.setdefault(key, {}):
-                raise DataError(f"{member.path}: {key} has a {side} image already, {found[key][side].path}; rename one")
-            found[key][side] = member
-    alone = [str(member.path) for sides in found.values() if len(sides) == 1 for member in sides.values()]
-    if alone or not found:
+            if other := pairs.setdefault(key, {}).get(side):
+                raise DataError(f"{member}: {key} has a {side} image already, {other}; rename one")
+            pairs[key][side] = member
+    alone = [str(member) for sides in pairs.values() if len(sides) == 1 for member in sides.values()]
+    if alone or not pairs:
         raise DataError(
             f"data.root={root}: {len(alone)} images have no partner: {shortened(alone)}; a pair is KEY.low.png and "
             "KEY.normal.png"
         )
-    pairs: OpenedPairs = {}
-    for key, sides in found.items():
-        try:
-            low, normal = (_opened(key, sides[side]) for side in ("low", "normal"))
-        except DataError as error:
-            if left_out is None:
-                raise
-            left_out.append(str(error))
-            continue
-        if low.size != normal.size:
-            raise DataError(
-                f"{sides['low'].path} {size_told(low)} and {sides['normal'].path} {size_told(normal)} differ in size; "
-                "replace or remove them"
-            )
-        pairs[Pair(key, sides["low"].path, sides["normal"].path)] = low, normal
-    return pairs
+    return [Pair(key, sides["low"], sides["normal"]) for key, sides in pairs.items()]
 
 
 def _members(archive: Path) -> Iterator[tuple[str, str, Member]]:
@@ -148,5 +112,21 @@ def _members(archive: Path) -> Iterator[tuple[str, str, Member]]:
         raise DataError(f"{archive}: not a tar archive without compression ({error}); replace it") from error
 
 
-def _opened(key: str, member: Member) -> OpenedImage:
-    return OpenedImage(key, member.size(), np.empty(0, bool), member)
+def open_members(members: Sequence[Member], skipped: list[str] | None) -> dict[Member, OpenedImage]:
+    """Only the head of each image is read; one whose rest is damaged shows when it is decoded.
+
+    Args:
+        skipped: gets why an image says no size, which is then missing from the result; None: that is an error.
+
+    Raises:
+        DataError: the first image that says no size.
+    """
+    opened = {}
+    for member in members:
+        try:
+            opened[member] = OpenedImage(member.name, member.size(), member)
+        except DataError as error:
+            if skipped is None:
+                raise
+            skipped.append(str(error))
+    return opened

@@ -1,4 +1,4 @@
-"""A fixed split of pairs into training, validation and report parts, as a CSV file that can be committed."""
+"""A fixed split of pairs into training, validation and test parts, as a CSV file that can be committed."""
 
 import csv
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 from enhance.data.images import shortened
 from enhance.errors import DataError
 
-PARTS = ("training", "validation", "report")
+PARTS = ("training", "validation", "test")
+_OLDER = {"report": "test"}  # what split files of this project called the test part before
 
 
 def read_split(path: Path, names: list[str]) -> dict[str, str]:
@@ -22,7 +23,7 @@ def read_split(path: Path, names: list[str]) -> dict[str, str]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(row["name"], row["part"]) for row in csv.DictReader(file)]
+            rows = [(row["name"], _OLDER.get(row["part"], row["part"])) for row in csv.DictReader(file)]
     except OSError as error:
         raise DataError(
             f"data.split={path}: cannot be read ({error.strerror}); give a CSV file of name,part"
@@ -34,7 +35,7 @@ def read_split(path: Path, names: list[str]) -> dict[str, str]:
         raise DataError(f"data.split={path}: {shortened(wrong)}: a part is one of {', '.join(PARTS)}")
     if absent := [name for name in names if name not in parts]:
         raise DataError(f"data.split={path}: names no part for {shortened(absent)}; add them, or leave data.split out")
-    for part in PARTS[:2]:
+    for part in ("training", "validation"):
         if not any(parts[name] == part for name in names):
             raise DataError(f"data.split={path}: none of the {len(names)} pairs here is for {part}; add some")
     return parts

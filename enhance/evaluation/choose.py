@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from enhance.data.images import to_pixels
-from enhance.data.loader import open_report, open_test, open_training
+from enhance.data.open import open_data, same_place
 from enhance.data.pairs import PairSource
-from enhance.data.places import same
-from enhance.data.scenes import SAME_SCENE, perceptual_hash
+from enhance.data.scenes import SAME_SCENE
 from enhance.errors import DataError
-from enhance.settings import PLACES, CameraSettings, DataSettings, Settings
+from enhance.settings import CameraSettings, DataSettings, Settings
 
 
 @dataclass
@@ -19,14 +17,14 @@ class Choice:
     """The pairs to score."""
 
     data: str  # name of the data set
-    split: str  # "report", "test" or "validation"
+    split: str  # "test" or "validation"
     source: PairSource
     training: PairSource | None  # the run's training pairs, where they were needed and are at hand
     warnings: list[str] = field(default_factory=list)
 
 
 def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool = False) -> Choice:
-    """The report or test part of `data` where it has one, else its validation part; `data` None is the run's own, as is
+    """The test part of `data` where it has one, else its validation part; `data` None is the run's own, as is
     the data set of the same name in the same place: of this, the parts are those of the run, seen through its camera.
 
     Training pairs are never scored in silence: a warning counts the pairs that show a scene of the run's training
@@ -45,9 +43,10 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
         data = _as_trained(data, run.data)
     training = None
     try:
-        split, source = _unseen(data)
+        opened = open_data(data)
+        split, source = "test", opened.test
         if source is None:
-            training, source = open_training(data)
+            split, training, source = "validation", opened.training, opened.validation
     except DataError as error:
         if not own:
             raise
@@ -56,7 +55,7 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
         training = None  # the run may have been trained on another part of it
     if training is None and with_training:
         try:
-            training, _ = open_training(run.data)
+            training = open_data(run.data).training
         except DataError as error:
             raise DataError(f"{error}\nthe run's own training images are needed") from error
     return Choice(data.name, split, source, *seen_in_training(run, source, training))
@@ -73,13 +72,13 @@ def seen_in_training(
     """
     if training is None:
         try:
-            training, _ = open_training(run.data)
+            training = open_data(run.data).training
         except DataError:
             where = f"{run.data.name}, {run.data.root}"
-            told = "are not here, so nothing shows whether it was trained on some of these"
-            return None, [f"the run's training images ({where}) {told}"]
-    known = np.stack([scene_hash(training, index) for index in range(len(training))])
-    differing = [np.count_nonzero(known != scene_hash(source, index), axis=1) for index in range(len(source))]
+            reason = "are not here, so nothing shows whether it was trained on some of these"
+            return None, [f"the run's training images ({where}) {reason}"]
+    known = np.stack([training.scene_hash(index) for index in range(len(training))])
+    differing = [np.count_nonzero(known != source.scene_hash(index), axis=1) for index in range(len(source))]
     count = sum(bits.min() <= SAME_SCENE for bits in differing)
     if not count:
         return training, []
@@ -91,12 +90,14 @@ def seen_in_training(
 
 def _is_own(data: DataSettings, trained: DataSettings) -> bool:
     places = (place for place in ("root", "val_root", "low", "normal") if place == "root" or getattr(data, place))
-    return data.name == trained.name and all(same(getattr(data, key), getattr(trained, key)) for key in places)
+    return data.name == trained.name and all(same_place(getattr(data, key), getattr(trained, key)) for key in places)
 
 
 def _as_trained(data: DataSettings, trained: DataSettings) -> DataSettings:
     """With what the run says of its own data where `data` says nothing."""
-    places = {key: getattr(data, key) or getattr(trained, key) for key in PLACES}
+    places = {
+        key: getattr(data, key) or getattr(trained, key) for key in ("root", "val_root", "low", "normal", "split")
+    }
     camera = trained.camera if data.camera == CameraSettings() else data.camera
     return dataclasses.replace(data, **places, camera=camera, validation_share=trained.validation_share)
 
@@ -104,16 +105,3 @@ def _as_trained(data: DataSettings, trained: DataSettings) -> DataSettings:
 def _elsewhere(data: DataSettings) -> str:
     split = f" data.split={data.split}" if data.split else ""
     return f"data={data.name} data.root=DIR{split}"
-
-
-def _unseen(data: DataSettings) -> tuple[str, PairSource | None]:
-    """The pairs that neither training nor the choice of a checkpoint saw, and what they are called."""
-    if (report := open_report(data)) is not None:
-        return "report", report
-    test = open_test(data)
-    return ("validation" if test is None else "test"), test
-
-
-def scene_hash(source: PairSource, index: int) -> np.ndarray:
-    """Perceptual hash of the bright image of a pair, for `enhance.data.scenes.group_scenes`."""
-    return perceptual_hash(to_pixels(source.whole(index)[1]))

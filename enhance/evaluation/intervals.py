@@ -8,8 +8,7 @@ from scipy.stats import bootstrap
 
 from enhance.data.pairs import PairSource
 from enhance.data.scenes import group_scenes
-from enhance.evaluation.choose import scene_hash
-from enhance.evaluation.evaluate import ImageScore
+from enhance.evaluation.scores import ImageScore
 
 RESAMPLES = 9999
 TITLES = {"psnr": "PSNR", "ssim": "SSIM", "psnr_gt_mean": "GT-mean PSNR", "ssim_gt_mean": "GT-mean SSIM"}
@@ -17,14 +16,13 @@ TITLES = {"psnr": "PSNR", "ssim": "SSIM", "psnr_gt_mean": "GT-mean PSNR", "ssim_
 
 def scenes_of(source: PairSource) -> np.ndarray:
     """Scene number of each image, int (N,), from 0."""
-    return group_scenes([scene_hash(source, index) for index in range(len(source))])
+    return group_scenes([source.scene_hash(index) for index in range(len(source))])
 
 
-def intervals_of_means(scores: list[ImageScore], source: PairSource) -> tuple[int, dict[str, tuple[float, float]]]:
-    """Number of scenes, and the interval of each mean that has one, by field of `ImageScore`."""
-    scenes = scenes_of(source)
-    found = {key: interval([getattr(image, key) for image in scores], scenes) for key in TITLES}
-    return int(scenes.max()) + 1, {key: ends for key, ends in found.items() if ends is not None}
+def intervals_of_means(scores: list[ImageScore], scenes: np.ndarray) -> dict[str, tuple[float, float]]:
+    """The interval of each mean that has one, by field of `ImageScore`."""
+    intervals = {key: interval([getattr(image, key) for image in scores], scenes) for key in TITLES}
+    return {key: ends for key, ends in intervals.items() if ends is not None}
 
 
 def interval(values: Sequence[float], scenes: np.ndarray) -> tuple[float, float] | None:
@@ -43,7 +41,7 @@ def interval(values: Sequence[float], scenes: np.ndarray) -> tuple[float, float]
         return None
     counts = np.bincount(scenes)
     sums = np.bincount(scenes, weights=np.asarray(values))
-    found = bootstrap(
+    ends = bootstrap(
         (sums, counts),
         lambda of_sums, of_counts, axis: of_sums.sum(axis) / of_counts.sum(axis),
         paired=True,
@@ -51,4 +49,4 @@ def interval(values: Sequence[float], scenes: np.ndarray) -> tuple[float, float]
         n_resamples=RESAMPLES,
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(ends.low), float(ends.high)

@@ -1,23 +1,21 @@
 """The same outputs under the other protocols that papers score by: `evaluate.py protocol=all`."""
 
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from kornia.color import rgb_to_grayscale
 from torch import Tensor
-from tqdm import tqdm
 
 from enhance.data.pairs import PairSource
 from enhance.evaluation.cached_weights import cached_file, damaged, missing
-from enhance.evaluation.intervals import interval, scenes_of
-from enhance.evaluation.metrics import match_mean, psnr, ssim
+from enhance.evaluation.intervals import interval
+from enhance.evaluation.metrics import match_mean
 from enhance.evaluation.no_reference import INSTALL
-from enhance.inference.any_size import AnySize
-from enhance.models.unet import UNet
+from enhance.evaluation.overall_brightness import GREY
+from enhance.evaluation.scores import ImageScore, Measure, psnr_and_ssim
 
-Score = Callable[[Tensor, Tensor], dict[str, float]]  # output and target (1, 3, H, W) in [0, 1]
 LPIPS = "LPIPS (AlexNet), lower is better"
 LPIPS_GT_MEAN = "LPIPS (AlexNet), GT-mean"
 _LPIPS_SIDE = 31  # pixels; of a shorter side AlexNet's second pooling leaves nothing
@@ -52,60 +50,29 @@ def to_grey(image: Tensor) -> Tensor:
     return rgb_to_grayscale(image.clamp(0, 1))
 
 
-def _both(change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Score:
-    def score(output: Tensor, target: Tensor) -> dict[str, float]:
-        changed, reference = change(output, target)
-        return {"psnr": psnr(changed, reference).item(), "ssim": ssim(changed, reference).item()}
-
-    return score
-
-
-PROTOCOLS: dict[str, Score] = {
-    "RGB": _both(lambda output, target: (output, target)),
-    "RGB, GT-mean": _both(lambda output, target: (match_mean(output, target), target)),
-    "RGB, saved with 8 bits": _both(lambda output, target: (to_8_bits(output), target)),
-    "RGB, saved with 8 bits, GT-mean": _both(lambda output, target: (match_mean(to_8_bits(output), target), target)),
-    "grey": _both(lambda output, target: (to_grey(output), to_grey(target))),
-    "grey, GT-mean": _both(lambda output, target: (to_grey(match_mean(output, target)), to_grey(target))),
-    "Y of BT.601": _both(lambda output, target: (to_y(output), to_y(target))),
-    "Y of BT.601, GT-mean": _both(lambda output, target: (to_y(match_mean(output, target)), to_y(target))),
+PROTOCOLS: dict[str, Measure] = {
+    "RGB": psnr_and_ssim,
+    "RGB, GT-mean": lambda output, target: psnr_and_ssim(match_mean(output, target), target),
+    "RGB, saved with 8 bits": lambda output, target: psnr_and_ssim(to_8_bits(output), target),
+    "RGB, saved with 8 bits, GT-mean": lambda output, target: psnr_and_ssim(
+        match_mean(to_8_bits(output), target), target
+    ),
+    "grey": lambda output, target: psnr_and_ssim(to_grey(output), to_grey(target)),
+    "grey, GT-mean": lambda output, target: psnr_and_ssim(to_grey(match_mean(output, target)), to_grey(target)),
+    "Y of BT.601": lambda output, target: psnr_and_ssim(to_y(output), to_y(target)),
+    "Y of BT.601, GT-mean": lambda output, target: psnr_and_ssim(to_y(match_mean(output, target)), to_y(target)),
 }
 
 
-@torch.inference_mode()
-def score_protocols(model: UNet, source: PairSource, device: torch.device) -> tuple[Protocols, list[str]]:
-    """Every protocol's scores of whole images, and remarks on those that cannot be had.
+def lpips(source: PairSource, device: torch.device) -> tuple[dict[str, Measure], list[str]]:
+    """LPIPS (Zhang et al. 2018, arXiv 1801.03924), plain and with GT-mean; or none, and why it cannot be had.
 
-    LPIPS (Zhang et al. 2018, arXiv 1801.03924) is torchmetrics', of the extra `scores`; it is left out where an image
-    is too small for it, for a mean over other images would stand beside the rest.
+    It is torchmetrics', of the extra `scores`; nothing is fetched. It is left out where an image is too small for it,
+    for a mean over other images would stand beside the rest.
     """
-    lpips, remarks = _lpips(device)
-    enhance = AnySize(model, device)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in PROTOCOLS | lpips}
-    for index, image in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=None)):
-        low, target = (each[None].to(enhance.home(each)) for each in source.whole(index))
-        height, width = target.shape[-2:]
-        if lpips and min(height, width) < _LPIPS_SIDE:
-            remarks.append(f"LPIPS: left out: {image} is {width}x{height} px, and AlexNet needs {_LPIPS_SIDE} a side")
-            lpips = {}
-        output = enhance(low)
-        for name, score in PROTOCOLS.items():
-            found[name].append(score(output, target))
-        for name, score in lpips.items():
-            found[name].append(score(output.to(device), target.to(device)))
-    scenes = scenes_of(source)
-    protocols: Protocols = {}
-    for name in PROTOCOLS | lpips:
-        columns = {key: [each[key] for each in found[name]] for key in found[name][0]}
-        protocols[name] = {
-            key: ProtocolScore(values, statistics.fmean(values), interval(values, scenes))
-            for key, values in columns.items()
-        }
-    return protocols, remarks
-
-
-def _lpips(device: torch.device) -> tuple[dict[str, Score], list[str]]:
-    """Both protocols of it, or none and why they cannot be had: nothing is fetched."""
+    for name, (height, width) in zip(source.names, source.sizes, strict=True):
+        if min(height, width) < _LPIPS_SIDE:
+            return {}, [f"LPIPS: left out: {name} is {width}x{height} px, and AlexNet needs {_LPIPS_SIDE} a side"]
     try:  # here: they take seconds, and few scores need them
         from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
     except ImportError:
@@ -120,15 +87,30 @@ def _lpips(device: torch.device) -> tuple[dict[str, Score], list[str]]:
         metric = LearnedPerceptualImagePatchSimilarity("alex", normalize=True).to(device)
     except Exception as error:  # of many kinds, for as many kinds of damage
         return {}, [f"LPIPS: {damaged(weights, url, error)}"]
+
+    def distance(output: Tensor, target: Tensor) -> dict[str, float]:
+        return {"lpips": metric(output.clamp(0, 1).to(device), target.to(device)).item()}
+
     return {
-        LPIPS: lambda output, target: {"lpips": metric(output.clamp(0, 1), target).item()},
-        LPIPS_GT_MEAN: lambda output, target: {"lpips": metric(match_mean(output, target), target).item()},
+        LPIPS: distance,
+        LPIPS_GT_MEAN: lambda output, target: distance(match_mean(output, target), target),
     }, []
 
 
-def told(protocols: Protocols) -> list[list[str]]:
+def summarize(scores: list[ImageScore], scenes: np.ndarray) -> Protocols:
+    """Every protocol that the images were scored by, with means and intervals over `scenes`, int (N,)."""
+
+    def summary(name: str, key: str) -> ProtocolScore:
+        values = [image.measures[name][key] for image in scores]
+        return ProtocolScore(values, statistics.fmean(values), interval(values, scenes))
+
+    protocols = {name: keys for name, keys in scores[0].measures.items() if name != GREY}
+    return {name: {key: summary(name, key) for key in keys} for name, keys in protocols.items()}
+
+
+def protocol_table(protocols: Protocols) -> list[list[str]]:
     """Rows of a table: protocol, PSNR and its interval, SSIM and its interval; of LPIPS its one value and interval."""
-    rows = []
+    rows = [["protocol", "PSNR (dB)", "95 % interval", "SSIM", "95 % interval"]]
     for name, scores in protocols.items():
         row = [name]
         for key, score in scores.items():

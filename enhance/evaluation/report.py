@@ -14,9 +14,11 @@ from typing import Any
 import torch
 
 from enhance.errors import SettingsError
-from enhance.evaluation.evaluate import SCORES, ImageScore, mean_score
+from enhance.evaluation import tables
 from enhance.evaluation.intervals import TITLES
-from enhance.evaluation.protocols import Protocols, told
+from enhance.evaluation.overall_brightness import Brightness
+from enhance.evaluation.protocols import Protocols, protocol_table
+from enhance.evaluation.scores import SCORES, ImageScore, mean_score
 from enhance.files import replacing
 
 GT_MEAN = "GT-mean: the output is first scaled to the reference's mean brightness, which no user has."
@@ -49,7 +51,8 @@ class Evaluation:
     statistics: list[StatisticsScore] = field(default_factory=list)  # batch norms with running statistics only
     warnings: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    protocols: Protocols = field(default_factory=dict)  # where they were asked for; their images are those of `scores`
+    protocols: Protocols = field(default_factory=dict)  # where asked for; their images are those of `scores`
+    brightness: Brightness | None = None  # where it was asked for
     scenes: int = 0  # that the images show, where they were counted
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)  # 95 %, of means, by field of ImageScore
 
@@ -73,7 +76,7 @@ def make_folder(folder: Path) -> Path:
     Raises:
         SettingsError: it cannot be made or written.
     """
-    with write_told(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -81,7 +84,7 @@ def make_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def write_told(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Within, a write in the report's folder that fails is a `SettingsError`."""
     try:
         yield
@@ -96,26 +99,27 @@ def write(evaluation: Evaluation, folder: Path) -> None:
     with replacing(folder / "report.md") as file:
         file.write_text(markdown(evaluation), encoding="utf-8")
     with replacing(folder / "report.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        columns = {
-            f"{name}: {key}": score.images
-            for name, scores in evaluation.protocols.items()
-            for key, score in scores.items()
-        }
-        writer.writerow(("name", *SCORES, *columns))
-        for image, *others in zip(evaluation.scores, *columns.values(), strict=True):
-            writer.writerow((*dataclasses.astuple(image), *others))
+        images = [
+            {key: getattr(image, key) for key in ("name", *SCORES)}
+            | {f"{name}: {key}": value for name, keys in image.measures.items() for key, value in keys.items()}
+            for image in evaluation.scores
+        ]
+        writer = csv.DictWriter(file, images[0])
+        writer.writeheader()
+        writer.writerows(images)
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """The report as JSON values. The PSNR of identical images is infinite, for which JSON has no number: null."""
     values = dataclasses.asdict(evaluation) | {"torch": torch.__version__, "gt_mean": GT_MEAN}
     values["mean"] = mean_score(evaluation.scores)
-    protocols = evaluation.protocols.items()
-    values["protocols"] = {name: {key: score.mean for key, score in scores.items()} for name, scores in protocols}
-    values["protocol_intervals"] = {
-        name: {key: score.interval for key, score in scores.items()} for name, scores in protocols
-    }
+    for key, attribute in (("protocols", "mean"), ("protocol_intervals", "interval")):
+        values[key] = {
+            name: {each: getattr(score, attribute) for each, score in scores.items()}
+            for name, scores in evaluation.protocols.items()
+        }
+    for image in values["scores"]:
+        del image["measures"]
     for entry, choice in zip(values["statistics"], evaluation.statistics, strict=True):
         del entry["scores"]
         entry["mean"] = mean_score(choice.scores) if choice.scores else None
@@ -124,53 +128,49 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 
 def terminal_table(evaluation: Evaluation) -> str:
     """The table that `evaluate.py` prints: every image, then the means."""
-    images = [_numbers(image.name, dataclasses.asdict(image)) for image in evaluation.scores]
-    means = _mean_rows(evaluation)
-    width = max(len(row[0]) for row in images + means)
-    lines = [
-        " " * width + f"{'plain':>19}{'with GT-mean':>19}{'dark input':>19}",
-        _aligned(["image", *["PSNR", "SSIM"] * 3], width),
-        *(_aligned(row, width) for row in images),
-        "",
-        *(_aligned(row, width) for row in means),
-        "",
-        *_protocol_lines(evaluation),
-        *_remarks(evaluation),
+    blank = [""] * 7
+    rows = [
+        ["", "", "plain", "", "with GT-mean", "", "dark input"],
+        ["image", *["PSNR", "SSIM"] * 3],
+        *_image_rows(evaluation),
+        blank,
+        *_mean_rows(evaluation),
+        blank,
     ]
-    return "\n".join(lines)
+    parts = [tables.aligned(rows)]
+    if evaluation.protocols:
+        parts.append(tables.aligned([*protocol_table(evaluation.protocols), [""] * 5]))
+    return "".join(parts) + "\n".join(_remarks(evaluation))
 
 
 def markdown(evaluation: Evaluation) -> str:
     """The report as Markdown: the means, then every image."""
     columns = ["PSNR (dB)", "SSIM", "GT-mean PSNR (dB)", "GT-mean SSIM", "dark input PSNR (dB)", "dark input SSIM"]
-    rule = ["---", *["---:"] * len(columns)]
-    images = [_numbers(image.name, dataclasses.asdict(image)) for image in evaluation.scores]
-    means = "\n".join(_piped(row) for row in [["", *columns], rule, *_mean_rows(evaluation)])
-    each = "\n".join(_piped(row) for row in [["image", *columns], rule, *images])
-    remarks = "\n".join(f"- {remark}" for remark in _remarks(evaluation))
-    protocols = ""
+    parts = ["# Evaluation\n", f"{evaluation.title()}\n", tables.markdown([["", *columns], *_mean_rows(evaluation)])]
     if evaluation.protocols:
-        header = ["protocol", "PSNR (dB)", "95 % interval", "SSIM", "95 % interval"]
-        rows = [header, ["---", *["---:"] * 4], *told(evaluation.protocols)]
-        protocols = "\n".join(_piped(row) for row in rows) + "\n\n"
-    return f"# Evaluation\n\n{evaluation.title()}\n\n{means}\n\n{protocols}{remarks}\n\n## Each image\n\n{each}\n"
+        parts.append(tables.markdown(protocol_table(evaluation.protocols)))
+    parts += ["".join(f"- {remark}\n" for remark in _remarks(evaluation)), "## Each image\n"]
+    return "\n".join([*parts, tables.markdown([["image", *columns], *_image_rows(evaluation)])])
 
 
-def _protocol_lines(evaluation: Evaluation) -> list[str]:
-    if not evaluation.protocols:
-        return []
-    rows = [["protocol", "PSNR", "95 % interval", "SSIM", "95 % interval"], *told(evaluation.protocols)]
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return [*("  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]).rstrip() for row in rows), ""]
+def _image_rows(evaluation: Evaluation) -> list[list[str]]:
+    return [_row(image.name, vars(image)) for image in evaluation.scores]
 
 
 def _mean_rows(evaluation: Evaluation) -> list[list[str]]:
-    rows = [_numbers(f"mean of {len(evaluation.scores)}", mean_score(evaluation.scores))]
+    rows = [_row(f"mean of {len(evaluation.scores)}", mean_score(evaluation.scores))]
     for choice in evaluation.statistics:
         label = f"  {choice.statistics}{' (as saved)' if choice.in_checkpoint else ''}"
-        values = _numbers(label, mean_score(choice.scores)) if choice.scores else [label, *["-"] * 4]
+        values = _row(label, mean_score(choice.scores)) if choice.scores else [label, *["-"] * 4]
         rows.append([*values[:5], "", ""])  # the dark input stays the same
     return rows
+
+
+def _row(label: str, score: dict[str, Any]) -> list[str]:
+    row = [label]
+    for kind in ("", "_gt_mean", "_input"):
+        row += [f"{score['psnr' + kind]:.2f}", f"{score['ssim' + kind]:.4f}"]
+    return row
 
 
 def _remarks(evaluation: Evaluation) -> list[str]:
@@ -178,33 +178,19 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     remarks = [f"warning: {warning}" for warning in evaluation.warnings]
     remarks += [GT_MEAN, f"{seconds:.3f} s per image on {evaluation.device}, the model alone."]
     if evaluation.intervals:
-        found = [
+        ends = [
             f"{TITLES[key]} {low:.{digits}f} to {high:.{digits}f}"
             for key, (low, high) in evaluation.intervals.items()
             for digits in [2 if key.startswith("psnr") else 4]
         ]
-        remarks.append(f"95 % intervals of the means, bootstrap over {evaluation.scenes} scenes: {', '.join(found)}.")
+        remarks.append(f"95 % intervals of the means, bootstrap over {evaluation.scenes} scenes: {', '.join(ends)}.")
+    if evaluation.brightness:
+        remarks.append(evaluation.brightness.line())
     if evaluation.statistics:
         remarks.append(STATISTICS)
     remarks += evaluation.remarks
     remarks += [f"{choice.statistics}: {choice.note}" for choice in evaluation.statistics if choice.note]
     return remarks
-
-
-def _numbers(label: str, score: dict[str, Any]) -> list[str]:
-    row = [label]
-    for kind in ("", "_gt_mean", "_input"):
-        row += [f"{score['psnr' + kind]:.2f}", f"{score['ssim' + kind]:.4f}"]
-    return row
-
-
-def _aligned(row: list[str], width: int) -> str:
-    return (f"{row[0]:{width}}" + "".join(f"{cell:>{10 - index % 2}}" for index, cell in enumerate(row[1:]))).rstrip()
-
-
-def _piped(row: list[str]) -> str:
-    cells = (cell.strip().replace("|", "\\|") for cell in row)
-    return f"| {' | '.join(cells)} |"
 
 
 def _null_for_non_finite(value: Any) -> Any:

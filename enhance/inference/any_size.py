@@ -1,4 +1,4 @@
-"""A U-Net on photographs of any size, in what memory the device has."""
+"""A model on photographs of any size, in what memory the device has."""
 
 import math
 
@@ -7,23 +7,23 @@ from torch import Tensor
 
 from enhance.device import available_memory
 from enhance.errors import SettingsError
-from enhance.inference.tiles import cut, enhance_tiles, sees_whole, side_within
-from enhance.models.unet import UNet
+from enhance.inference.tiles import cut, enhance_tiles, lacks_running_statistics, side_within
+from enhance.models.model import EnhancementModel
 
 
 class AnySize:
     """Takes a photograph whole where the device has room for it, else in tiles, with the same result.
 
-    What tiles are not made for is tried whole: batch norms with each image's own statistics, and so little free memory
-    that a tile would be all margin.
+    Two cases are tried whole, for tiles do not serve them: batch norms with each image's own statistics, and so little
+    free memory that a tile would be all margin.
 
     Args:
         model: in evaluation mode, on `device`; left as it is.
     """
 
-    def __init__(self, model: UNet, device: torch.device) -> None:
+    def __init__(self, model: EnhancementModel, device: torch.device) -> None:
         self.model, self.device = model, device
-        memory = None if sees_whole(model) else available_memory(device)
+        memory = None if lacks_running_statistics(model) else available_memory(device)
         self.side = math.inf if memory is None else _side(model, memory, device)
 
     def home(self, image: Tensor) -> torch.device:
@@ -44,12 +44,11 @@ class AnySize:
         return self(image[None].to(self.home(image)))[0].clamp(0, 1).to(image.device)
 
 
-def _side(model: UNet, memory: int, device: torch.device) -> float:
+def _side(model: EnhancementModel, memory: int, device: torch.device) -> float:
     try:
         side = side_within(model, memory / 2**30, device)
-        for part in (model, model.exposure):
-            if part is not None:
-                cut(side, side, side, part.reach, part.multiple)
+        for network in model.networks():
+            cut(side, side, side, network.reach, network.multiple)
     except SettingsError:
         return math.inf
     return side

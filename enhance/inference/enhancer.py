@@ -1,4 +1,4 @@
-"""A trained U-Net as a function from a dark photograph to a bright one."""
+"""A trained model as a function from a dark photograph to a bright one."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from enhance.inference.fold import fold_batch_norms
 from enhance.inference.tiles import enhance_tiles, side_within
-from enhance.models.unet import SMALLEST_SIDE, UNet
+from enhance.models.model import EnhancementModel
+from enhance.models.residual import SMALLEST_SIDE
 from enhance.run import checkpoint
 
 MAX_GIB = 1.0
@@ -19,7 +20,7 @@ class Enhancer:
 
     Args:
         model: any mode; left as it is.
-        max_gib: GiB that the U-Net may take at work, estimated; a larger photograph goes through in tiles, with the
+        max_gib: GiB that the model may take at work, estimated; a larger photograph goes through in tiles, with the
             same result.
 
     Raises:
@@ -30,7 +31,7 @@ class Enhancer:
         >>> bright = enhancer.enhance(dark)
     """
 
-    def __init__(self, model: UNet, device: torch.device, max_gib: float = MAX_GIB) -> None:
+    def __init__(self, model: EnhancementModel, device: torch.device, max_gib: float = MAX_GIB) -> None:
         # Convolutions in channels_last take a third less time on a CPU.
         self.model = fold_batch_norms(model.to(device).eval()).to(memory_format=torch.channels_last)
         self.device = device
@@ -49,7 +50,7 @@ class Enhancer:
     def enhance(self, image: Tensor) -> Tensor:
         """(3, H, W) in [0, 1], any size -> the same size, in [0, 1], on the image's device.
 
-        A side shorter than 16 px is extended by its last pixels for the U-Net, and the result cropped.
+        A side shorter than 16 px is extended by its last pixels for the model, and the result cropped.
 
         Raises:
             SettingsError: so little memory is allowed that there is no room for a tile.

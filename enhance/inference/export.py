@@ -1,4 +1,4 @@
-"""A trained U-Net as an ONNX file, which runs without this project, and a model card beside it."""
+"""A trained model as an ONNX file, which runs without this project, and a model card beside it."""
 
 import hashlib
 import importlib.util
@@ -18,7 +18,9 @@ from enhance.cost.measure import median_milliseconds
 from enhance.data.images import shortened
 from enhance.errors import ExportError, SettingsError
 from enhance.inference.enhancer import Enhancer
-from enhance.models.unet import SMALLEST_SIDE, UNet, count_parameters
+from enhance.models.build import count_parameters
+from enhance.models.model import EnhancementModel
+from enhance.models.residual import SMALLEST_SIDE
 from enhance.run import checkpoint
 from enhance.run.checkpoint import Checkpoint
 
@@ -42,7 +44,7 @@ class Comparison:
 class _Enhanced(nn.Module):
     """What the file computes: (N, 3, H, W) in [0, 1] -> the same shape, in [0, 1]; H, W >= 16."""
 
-    def __init__(self, model: UNet) -> None:
+    def __init__(self, model: EnhancementModel) -> None:
         super().__init__()
         self.model = model
         self.eval()
@@ -67,7 +69,7 @@ class OnnxEnhancer:
 
 
 def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
-    """Write the U-Net of a checkpoint to `out`, and a model card to the same name with `.json`.
+    """Write the model of a checkpoint to `out`, and a model card to the same name with `.json`.
 
     Nothing is written where the file gives other images than the enhancer.
 
@@ -87,10 +89,10 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
     enhancer = Enhancer(checkpoint.load_model(loaded, source, torch.device("cpu")), torch.device("cpu"))
     model = to_onnx(enhancer)
     content = model.SerializeToString()
-    found = compare(enhancer, OnnxEnhancer(content))
-    if not found.difference <= TOLERANCE:  # NaN is not
+    comparison = compare(enhancer, OnnxEnhancer(content))
+    if not comparison.difference <= TOLERANCE:  # NaN is not
         raise ExportError(
-            f"{out}: not written: in onnxruntime its images differ from PyTorch's by up to {found.difference:.1e} "
+            f"{out}: not written: in onnxruntime its images differ from PyTorch's by up to {comparison.difference:.1e} "
             f"(allowed: {TOLERANCE}); try other versions of torch and onnxruntime"
         )
     card = {
@@ -100,19 +102,19 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
         **_origin(loaded, source),
         "parameters": count_parameters(enhancer.model),  # of the file: batch norms are folded
         **_interface(model),
-        "largest_difference_to_torch": found.difference,
+        "largest_difference_to_torch": comparison.difference,
         "time": {
             "width": TIMED[3],
             "height": TIMED[2],
             "device": "cpu",
             "threads": torch.get_num_threads(),
-            "torch_milliseconds": found.torch_milliseconds,
-            "onnxruntime_milliseconds": found.onnxruntime_milliseconds,
+            "torch_milliseconds": comparison.torch_milliseconds,
+            "onnxruntime_milliseconds": comparison.onnxruntime_milliseconds,
         },
         "versions": {"torch": torch.__version__, "onnxruntime": _onnxruntime_version()},
     }
     _write({out: content, card_file: (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()})
-    return found
+    return comparison
 
 
 def require_packages() -> None:
@@ -128,7 +130,7 @@ def require_packages() -> None:
 
 
 def to_onnx(enhancer: Enhancer) -> "onnx.ModelProto":
-    """The enhancer's U-Net and its clamp: `image` (batch, 3, height, width) -> `enhanced`, of the same shape.
+    """The enhancer's model and its clamp: `image` (batch, 3, height, width) -> `enhanced`, of the same shape.
 
     Batch, height and width are free; a side shorter than 16 px is not extended.
     """
@@ -143,8 +145,8 @@ def to_onnx(enhancer: Enhancer) -> "onnx.ModelProto":
             verbose=False,
         )
     assert program is not None
-    found = program.model.graph
-    found.outputs[0].shape = found.inputs[0].shape  # instead of a long expression of padding and cropping
+    exported = program.model.graph
+    exported.outputs[0].shape = exported.inputs[0].shape  # instead of a long expression of padding and cropping
     model = program.model_proto
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
@@ -199,7 +201,7 @@ def _origin(loaded: Checkpoint, source: Path) -> dict[str, Any]:
 
 
 def _git_state(source: Path, step: int) -> dict[str, Any] | None:
-    """Commit of the code that trained the checkpoint, from its run folder; None where nothing there tells."""
+    """Commit of the code that trained the checkpoint, from its run folder; None where nothing there names it."""
     folder = source.absolute().parent
     if folder.name != "checkpoints":
         return None

@@ -7,12 +7,12 @@ from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from enhance.models.blocks import ACTIVATIONS, ConvNormAct
-from enhance.models.unet import UNet
+from enhance.models.model import EnhancementModel
 from enhance.norm.batch import BatchNorm
 from enhance.norm.batch_act import BatchNormAct
 
 
-def fold_batch_norms(model: UNet) -> UNet:
+def fold_batch_norms(model: EnhancementModel) -> EnhancementModel:
     """A copy in which each convolution does the work of the batch norm after it; the same function, in less time.
 
     The weight of output channel c becomes weight * gamma / sqrt(running_var + eps), and its bias

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from enhance.data.images import image_format, to_pixels
 from enhance.data.photo import Photo, read_photo, write_photo
-from enhance.device import memory_told
+from enhance.device import out_of_memory_hint
 from enhance.errors import DataError, UserError
 from enhance.inference.enhancer import Enhancer
 
@@ -43,7 +43,7 @@ THEME = gr.themes.Soft(primary_hue="amber", neutral_hue="stone", font=["system-u
 CSS = """
 .gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
 #title h1 { font-weight: 650; letter-spacing: -0.02em; margin-bottom: 0; }
-#title p, #said p { opacity: 0.7; margin-top: 0.2em; }
+#title p, #summary p { opacity: 0.7; margin-top: 0.2em; }
 #pictures { min-height: 420px; }
 footer { display: none !important; }
 """
@@ -79,7 +79,9 @@ class Page:
         except DataError as error:
             raise DataError(str(error).replace(str(path), path.name)) from error
         image, enhancer = photo.tensor(), self.enhancers[name]
-        with memory_told(enhancer.device, "other work takes it; try again, or start this page with --device cpu"):
+        with out_of_memory_hint(
+            enhancer.device, "other work takes it; try again, or start this page with --device cpu"
+        ):
             return photo, image, enhancer.enhance(image)
 
 
@@ -118,8 +120,8 @@ def build(page: Page) -> gr.Blocks:
         except OSError as error:
             raise gr.Error(f"the result cannot be written ({error.strerror})", print_exception=False) from error
         height, width = image.shape[1:]
-        said = f"{width} x {height} px, {time.perf_counter() - start:.1f} s"
-        return (_preview(image), _preview(result)), gr.DownloadButton(value=str(target), interactive=True), said
+        summary = f"{width} x {height} px, {time.perf_counter() - start:.1f} s"
+        return (_preview(image), _preview(result)), gr.DownloadButton(value=str(target), interactive=True), summary
 
     with gr.Blocks(title="enhance: dark photographs made bright", analytics_enabled=False, fill_width=True) as blocks:
         gr.Markdown("# enhance\nDrop a dark photograph, and draw the line to compare.", elem_id="title")
@@ -129,12 +131,12 @@ def build(page: Page) -> gr.Blocks:
                 strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", elem_id="strength")
                 model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1, elem_id="model")
                 download = gr.DownloadButton("Download", interactive=False, variant="primary", elem_id="download")
-                said = gr.Markdown(elem_id="said")
+                summary = gr.Markdown(elem_id="summary")
             with gr.Column(scale=3):
                 pictures = gr.ImageSlider(
                     label="Before and after", format="jpeg", interactive=False, max_height=640, elem_id="pictures"
                 )
-        outputs = [pictures, download, said]
+        outputs = [pictures, download, summary]
         for event in (file.change, strength.release, model.input):
             event(run, [file, model, strength], outputs, concurrency_limit=1, api_visibility="private")
     return blocks

@@ -8,13 +8,13 @@ from tqdm import tqdm
 
 from enhance.data.images import image_format, list_images, shortened
 from enhance.data.photo import read_photo, write_photo
-from enhance.device import memory_told
+from enhance.device import out_of_memory_hint
 from enhance.errors import DataError, SettingsError
 from enhance.inference.enhancer import Enhancer
 
 
 def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
-    """Each photograph with the file that its result goes to; names are kept.
+    """Each photograph with the file that its result goes to; names stay.
 
     Args:
         photos: one photograph, or a folder of them.
@@ -70,7 +70,7 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: 
         except DataError as error:
             failures.append(str(error))
             continue
-        with memory_told(enhancer.device, f"{photo} is too large for it; lower --max-memory, or --device cpu"):
+        with out_of_memory_hint(enhancer.device, f"{photo} is too large for it; lower --max-memory, or --device cpu"):
             image = photograph.tensor()
             enhanced = image.lerp_(enhancer.enhance(image), strength)
         try:

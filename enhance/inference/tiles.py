@@ -1,7 +1,7 @@
-"""A photograph in tiles: what the U-Net makes of the whole, in bounded memory and without seams.
+"""A photograph in tiles: what the model makes of the whole, in bounded memory and without seams.
 
-Each tile is cut with a margin as wide as the U-Net reaches. What a layer takes from the whole image (the statistics of
-instance and group norm, the means of `Context`) is measured first over all tiles and then held fast, layer after layer:
+Each tile is cut with a margin as wide as the network reaches. What a layer takes from the whole image (the statistics
+of instance and group norm, the means of `Context`) is measured first over all tiles and then fixed, layer after layer:
 the input of one depends on those before it.
 """
 
@@ -10,14 +10,15 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from enhance.cost.measure import peak_bytes
 from enhance.errors import SettingsError
-from enhance.models.brightness import factor_to, mean_grey
-from enhance.models.unet import UNet
+from enhance.models.model import EnhancementModel
+from enhance.models.residual import ResidualUNet, reflected_sides
 from enhance.norm.batch import BatchNorm
 from enhance.norm.statistics import Moments, channel_moments
 
@@ -28,7 +29,7 @@ _HIDDEN = 1.5  # the CPU's convolutions take up to this times what torch's tenso
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of the padded image, and the larger one that goes through the U-Net for it."""
+    """A rectangle of the padded image, and the larger one that goes through the network for it."""
 
     top: int
     left: int
@@ -45,8 +46,8 @@ class Tile:
         )
 
 
-def side_within(model: UNet, max_gib: float, device: torch.device) -> int:
-    """Side in pixels of the largest square, margin included, that goes through the U-Net within `max_gib`, estimated.
+def side_within(model: EnhancementModel, max_gib: float, device: torch.device) -> int:
+    """Side in pixels of the largest square, margin included, that goes through the model within `max_gib`, estimated.
 
     Raises:
         SettingsError: `max_gib` is not above 0, has no room for a pixel, or is above 2**20.
@@ -62,8 +63,8 @@ def side_within(model: UNet, max_gib: float, device: torch.device) -> int:
     return side
 
 
-def sees_whole(model: UNet) -> bool:
-    """Whether a batch norm takes each image's own statistics in use: it is not made for tiles."""
+def lacks_running_statistics(model: nn.Module) -> bool:
+    """Whether a batch norm standardizes each image by its own statistics: it is not made for tiles."""
     return any(isinstance(module, BatchNorm) and module.running_mean is None for module in model.modules())
 
 
@@ -89,7 +90,7 @@ def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[T
     return tiles
 
 
-def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -> Tensor:
+def enhance_tiles(model: EnhancementModel, image: Tensor, side: int, device: torch.device) -> Tensor:
     """What `model` makes of the image, (3, H, W) -> (3, H, W), not clamped, on the image's device.
 
     Args:
@@ -100,51 +101,50 @@ def enhance_tiles(model: UNet, image: Tensor, side: int, device: torch.device) -
     Raises:
         SettingsError: as `cut`, or a batch norm has no running statistics.
     """
-    wanted = None
-    if model.exposure is not None:
-        wanted = mean_grey(enhance_tiles(model.exposure, image, side, device)[None].clamp_(0, 1))
-    gain = model.gain(image[None])
+    return model.enhance(image[None], partial(_run_in_tiles, side=side, device=device))[0]
+
+
+def _run_in_tiles(network: ResidualUNet, image: Tensor, side: int, device: torch.device) -> Tensor:
+    """What `network` makes of the image, (1, 3, H, W) -> (1, 3, H, W), on the image's device."""
+    gain = network.gain(image)
     gain = None if gain is None else gain.to(device)
-    sides = model.padding(*image.shape[-2:])
-    left, right, top, bottom = sides
-    height, width = top + image.shape[-2] + bottom, left + image.shape[-1] + right
-    tiles = cut(height, width, side, model.reach, model.multiple)
+    height, width = image.shape[-2:]
+    sides = left, right, top, bottom = reflected_sides(height, width, network.multiple)
+    height, width = top + height + bottom, left + width + right
+    tiles = cut(height, width, side, network.reach, network.multiple)
 
     def windows() -> Iterator[tuple[Tile, Tensor]]:
         for tile in tiles:
             yield tile, _reflected(image, sides, tile).to(device)
 
-    names = _whole_image_layers(model, device)
+    names = _whole_image_layers(network, device)
     if names:
-        model = copy.deepcopy(model)
+        network = copy.deepcopy(network)
     for name in names:
-        _hold(model, name, windows(), gain)
+        _fix(network, name, windows(), gain)
     result = image.new_empty(1, 3, height, width)
     for tile, window in windows():
         rows, columns = tile.core()
-        enhanced = (window + model.residual(window, gain))[..., rows, columns]
+        enhanced = network.enhance_part(window, gain)[..., rows, columns]
         result[..., tile.top : tile.bottom, tile.left : tile.right] = enhanced.to(result.device)
-    detail = result[:, :, top : height - bottom, left : width - right]
-    if wanted is not None:
-        detail.clamp_(0, 1).mul_(factor_to(detail, wanted))  # in place: the image is large
-    return detail[0]
+    return result[:, :, top : height - bottom, left : width - right]
 
 
 def _reflected(image: Tensor, sides: list[int], tile: Tile) -> Tensor:
-    """What the tile's margins hold of the image (3, H, W) reflected beyond its `sides`, (1, 3, h, w): cut first, for
-    the whole of it, reflected, would be one more large image."""
+    """The tile with its margins, (1, 3, h, w), of the image (1, 3, H, W) reflected beyond its `sides`. It is cut first,
+    and then reflected: the whole image, reflected, would be one more large image."""
     left, _, top, _ = sides
     starts, ends = (tile.outer[0] - top, tile.outer[1] - left), (tile.outer[2] - top, tile.outer[3] - left)
     height, width = image.shape[-2:]
     rows, columns = (slice(max(0, start), end) for start, end in zip(starts, ends, strict=True))
     beyond = [max(0, -starts[1]), max(0, ends[1] - width), max(0, -starts[0]), max(0, ends[0] - height)]
-    window = image[None, :, rows, columns]
+    window = image[..., rows, columns]
     return nn.functional.pad(window, beyond, mode="reflect") if any(beyond) else window
 
 
-def _whole_image_layers(model: UNet, device: torch.device) -> list[str]:
+def _whole_image_layers(network: ResidualUNet, device: torch.device) -> list[str]:
     """Names of the layers that take something from the whole image, in the order in which they come."""
-    if sees_whole(model):
+    if lacks_running_statistics(network):
         raise SettingsError(
             "a batch norm without running statistics sees the whole image, and is not made for tiles: "
             "raise --max-memory, or train with norm.track_running_stats=true"
@@ -152,11 +152,11 @@ def _whole_image_layers(model: UNet, device: torch.device) -> list[str]:
     names: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda _, __, name=name: names.append(name))
-        for name, module in model.named_modules()
-        if hasattr(module, "held")
+        for name, module in network.named_modules()
+        if hasattr(module, "as_affine")
     ]
     try:
-        model(torch.zeros(1, 3, model.multiple, model.multiple, device=device))
+        network(torch.zeros(1, 3, network.multiple, network.multiple, device=device))
     finally:
         for hook in hooks:
             hook.remove()
@@ -164,12 +164,12 @@ def _whole_image_layers(model: UNet, device: torch.device) -> list[str]:
 
 
 class _Measured(Exception):
-    """What lies behind the measured layer need not be computed."""
+    """What comes after the measured layer need not be computed."""
 
 
-def _hold(model: UNet, name: str, windows: Iterator[tuple[Tile, Tensor]], gain: Tensor | None) -> None:
-    """Have the model's layer `name` do to each tile what it does to the whole image, whose `UNet.gain` is `gain`."""
-    layer = model.get_submodule(name)
+def _fix(network: ResidualUNet, name: str, windows: Iterator[tuple[Tile, Tensor]], gain: Tensor | None) -> None:
+    """Have the layer `name` do to each tile what it does to the whole image, whose `ResidualUNet.gain` is `gain`."""
+    layer = network.get_submodule(name)
     moments: Moments | None = None
     tile: Tile
 
@@ -177,17 +177,17 @@ def _hold(model: UNet, name: str, windows: Iterator[tuple[Tile, Tensor]], gain: 
         nonlocal moments
         step = (tile.outer[2] - tile.outer[0]) // inputs[0].shape[2]
         rows, columns = tile.core(step)
-        found = channel_moments(inputs[0][..., rows, columns].contiguous())
-        moments = found if moments is None else moments.merge(found)
+        of_tile = channel_moments(inputs[0][..., rows, columns].contiguous())
+        moments = of_tile if moments is None else moments.merge(of_tile)
         raise _Measured
 
     hook = layer.register_forward_pre_hook(measure)
     try:
         for tile, window in windows:  # noqa: B007 -- `measure` reads the tile
             with suppress(_Measured):
-                model.residual(window, gain)
+                network.enhance_part(window, gain)
     finally:
         hook.remove()
     assert moments is not None
-    assert callable(layer.held)
-    model.set_submodule(name, layer.held(moments))
+    assert callable(layer.as_affine)
+    network.set_submodule(name, layer.as_affine(moments))

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from enhance.models.resample import DoubleBilinear, HalveByMax
-from enhance.norm.half_instance import HalfInstanceNorm
-from enhance.norm.held import Held
+from enhance.norm.affine import ChannelAffine
+from enhance.norm.image import HalfInstanceNorm
 from enhance.norm.statistics import Moments
 
 NormFactory = Callable[[int], nn.Module]  # number of channels -> layer
@@ -24,17 +24,17 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class ConvNormAct(nn.Sequential):
-    """3x3 convolution, norm, activation: (N, C_in, H, W) -> (N, C_out, H / stride, W / stride).
+    """3x3 convolution, norm, activation: (N, C_in, H, W) -> (N, C_out, H, W).
 
     The convolution has a bias only where channels pass without a norm: one over whole channels takes it away again.
-    A norm that says `activates` is its own activation; the identity keeps the place, so that state_dicts interchange.
+    A norm with `activates` is its own activation; an identity takes the place, so that state_dicts interchange.
     """
 
-    def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str, stride: int = 1) -> None:
+    def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str) -> None:
         layer = norm(c_out)
         bias = isinstance(layer, nn.Identity | HalfInstanceNorm)
         follows = nn.Identity() if getattr(layer, "activates", False) else ACTIVATIONS[activation]()
-        super().__init__(nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=bias), layer, follows)
+        super().__init__(nn.Conv2d(c_in, c_out, 3, padding=1, bias=bias), layer, follows)
 
 
 class DoubleConv(nn.Sequential):
@@ -45,21 +45,20 @@ class DoubleConv(nn.Sequential):
 
 
 class Down(nn.Sequential):
-    """Half the resolution, context, then conv-norm-act twice: (N, C_in, H, W) -> (N, C_out, H / 2, W / 2).
+    """Max-pooling to half the resolution, context, then conv-norm-act twice: (N, C_in, H, W) -> (N, C_out, H/2, W/2).
 
-    The context is passed in: a `Context`, or the identity. Behind the halving, it keeps nothing more for backward.
+    The context is passed in: a `Context`, or the identity. After the halving, it keeps nothing more for backward.
     """
 
-    def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str, down: str) -> None:
-        first = HalveByMax() if down == "max_pool" else ConvNormAct(c_in, c_in, norm, activation, stride=2)
-        super().__init__(first, DoubleConv(c_in, c_out, norm, activation))
+    def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str) -> None:
+        super().__init__(HalveByMax(), DoubleConv(c_in, c_out, norm, activation))
 
     def forward(self, x: Tensor, context: nn.Module) -> Tensor:  # type: ignore[override]
         return self[1](context(self[0](x)))
 
 
 class Context(nn.Module):
-    """Adds to each position what the whole image tells: (N, C, H, W) -> the same shape.
+    """Adds to each position what follows from the means of the whole image: (N, C, H, W) -> the same shape.
 
     The means of the channels over all positions go through two 1x1 convolutions; the second starts at zero, so that
     the block starts as the identity. After the global context block of Cao et al. 2019 (GCNet, arXiv 1904.11492), with
@@ -77,10 +76,10 @@ class Context(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + self._added(x.mean((2, 3), keepdim=True))
 
-    def held(self, moments: Moments) -> Held:
-        """What this block does to an image whose channels have these moments, (C,) in float64."""
+    def as_affine(self, moments: Moments) -> ChannelAffine:
+        """What this block does to an image with these moments of its channels, (C,) in float64."""
         added = self._added(moments.mean.to(self.squeeze.weight.dtype).view(1, -1, 1, 1)).flatten()
-        return Held(torch.ones_like(added), added)
+        return ChannelAffine(torch.ones_like(added), added)
 
     def _added(self, means: Tensor) -> Tensor:
         return self.expand(self.activation(self.squeeze(means)))

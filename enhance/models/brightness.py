@@ -14,7 +14,7 @@ def at_brightness(image: Tensor, wanted: Tensor) -> Tensor:
     """The image (N, 3, H, W), clamped to [0, 1] and scaled so that its mean grey value is `wanted` (N, 1, 1, 1); the
     result is not clamped. An image that is black everywhere stays black."""
     image = image.clamp(0, 1)
-    return image * factor_to(image, wanted)
+    return image.mul_(factor_to(image, wanted))  # in place: a photograph may be large
 
 
 def factor_to(image: Tensor, wanted: Tensor | float) -> Tensor:

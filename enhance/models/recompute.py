@@ -2,9 +2,16 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
+
+
+def call(module: nn.Module, *inputs: Any) -> Tensor:
+    """`module(*inputs)`; autograd keeps what it wants."""
+    result: Tensor = module(*inputs)
+    return result
 
 
 def checkpointed(module: nn.Module, *inputs: Any) -> Tensor:
@@ -16,6 +23,8 @@ def checkpointed(module: nn.Module, *inputs: Any) -> Tensor:
     Args:
         module: draws no random numbers, and changes nothing but its buffers.
     """
+    if not torch.is_grad_enabled():
+        return call(module, *inputs)
     before = {name: buffer.clone() for name, buffer in module.named_buffers()}
     runs = 0
 
@@ -23,7 +32,7 @@ def checkpointed(module: nn.Module, *inputs: Any) -> Tensor:
         nonlocal runs
         runs += 1
         if runs == 1:
-            return module(*inputs)
+            return call(module, *inputs)
         # Copies, for a graph that is retained may go backward once more.
         return functional_call(module, {name: buffer.clone() for name, buffer in before.items()}, inputs)
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhance.norm.statistics import memory_format
+from enhance.norm.layout import memory_format
 
 
 class HalveByMax(nn.Module):
@@ -77,5 +77,5 @@ _max_pool.register_autograd(_backward, setup_context=_keep)
 
 
 def _like(values: Tensor, x: Tensor) -> Tensor:
-    """In the memory format of x, which is what the compiler is told."""
+    """In the memory format of x, as `register_fake` promises the compiler."""
     return values.contiguous(memory_format=memory_format(x))

@@ -1,16 +1,14 @@
 """Batch normalization (Ioffe and Szegedy 2015, "Batch Normalization", arXiv 1502.03167, algorithms 1 and 2)."""
 
-from typing import ClassVar
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from enhance.norm.checks import check_channels, one_value
+from enhance.norm.base import ChannelNorm
 from enhance.norm.functional import BATCH, normalize, scale_and_shift
 from enhance.norm.statistics import Moments
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(ChannelNorm):
     """Standardize each channel over the batch and all positions; in evaluation mode, by the running statistics.
 
     Parameters, buffers and their meaning are those of `torch.nn.BatchNorm2d`, so that a state_dict loads either way;
@@ -34,8 +32,8 @@ class BatchNorm(nn.Module):
         torch.Size([4, 8, 16, 16])
     """
 
-    kind: ClassVar[str] = "batch norm"  # these two for messages
-    more_values: ClassVar[str] = "raise batch_size or data.crop"
+    axes = BATCH
+    kind = "batch norm"
     frozen: bool = False  # standardize by the running statistics in training too, and never move them
     running_mean: Tensor | None
     running_var: Tensor | None
@@ -49,12 +47,8 @@ class BatchNorm(nn.Module):
         affine: bool = True,
         track_running_stats: bool = True,
     ) -> None:
-        super().__init__()
-        self.num_features = num_features
-        self.eps = eps
+        super().__init__(num_features, eps, affine)
         self.momentum = momentum
-        self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
-        self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
         self.register_buffer("running_mean", torch.zeros(num_features) if track_running_stats else None)
         self.register_buffer("running_var", torch.ones(num_features) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", torch.tensor(0) if track_running_stats else None)
@@ -63,15 +57,15 @@ class BatchNorm(nn.Module):
         """(N, C, *) -> the same shape, type and memory format.
 
         Raises:
-            UserError: in training mode, a channel has fewer than two values: no variance can be taken of it.
             ValueError: the input has no channel axis, or another number of channels.
+            TooFewValues: in training mode, a channel has fewer than two values: no variance can be taken of it.
         """
-        check_channels(self, x, self.num_features)
+        self.check(x)
         by_running_statistics = self.frozen or not self.training
         if by_running_statistics and self.running_mean is not None and self.running_var is not None:
             return self._by_running_statistics(x, self.running_mean, self.running_var)
         if self.training:
-            self._refuse_one_value(x, x.numel() // self.num_features)
+            self._check_count(x, x.numel() // self.num_channels)
         y, batch = self._by_batch_statistics(x)
         if self.training and self.running_mean is not None:
             self._track(batch)
@@ -82,16 +76,16 @@ class BatchNorm(nn.Module):
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
         """Output, and moments (C,) of the batch for the running statistics."""
-        y, mean, variance = normalize(x, self.weight, self.bias, self.num_features, BATCH, self.eps)
+        y, mean, variance = normalize(x, self.weight, self.bias, self.num_groups, self.axes, self.eps)
         return y, self._moments(x, mean, variance)
 
     def _moments(self, x: Tensor, mean: Tensor, variance: Tensor) -> Moments:
-        count = x.numel() // self.num_features
+        count = x.numel() // self.num_channels
         return Moments(count, mean.flatten(), variance.flatten() * count)
 
-    def _refuse_one_value(self, x: Tensor, count: int) -> None:
+    def _check_count(self, x: Tensor, count: int) -> None:
         if count < 2:
-            raise one_value(self.kind, x, count, self.more_values)
+            raise self.too_few_values(x, count)
 
     @torch.no_grad()
     def _track(self, batch: Moments) -> None:
@@ -111,6 +105,6 @@ class BatchNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.weight is not None}, "
+            f"{self.num_channels}, eps={self.eps}, momentum={self.momentum}, affine={self.weight is not None}, "
             f"track_running_stats={self.running_mean is not None}"
         )

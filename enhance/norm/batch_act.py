@@ -1,8 +1,8 @@
 """Batch norm and activation in one layer, after In-Place Activated BatchNorm (Rota Bulo, Porzi and Kontschieder 2018,
 arXiv 1712.02616).
 
-Batch norm keeps its input for backward, the activation its output, which the next convolution keeps as well. Here only
-the output is kept: with z = act^-1(y) and xhat = (z - bias) / weight, backward computes what it needs from it.
+Batch norm saves its input for backward, the activation its output, which the next convolution saves as well. Here only
+the output is saved: with z = act^-1(y) and xhat = (z - bias) / weight, backward computes what it needs from it.
 """
 
 from collections.abc import Callable
@@ -11,26 +11,24 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from enhance.errors import SettingsError
 from enhance.norm.batch import BatchNorm
 from enhance.norm.functional import BATCH
-from enhance.norm.statistics import (
-    Moments,
+from enhance.norm.layout import (
     affine_,
-    center,
     combine_,
     count_over,
     dense_copy,
-    memory_format,
+    dense_like,
+    has_values,
     per_channel,
     split_channels,
     sum_over,
     sum_products,
 )
+from enhance.norm.statistics import Moments, center
 
 _SLOPE = 0.2
 # By how much xhat may be coarser than a rounding: 128 * 2^-24 = 8e-6 in float32, 1.4e-14 in float64.
@@ -63,7 +61,7 @@ ACTIVATIONS = {
 
 
 class _NormalizeAndActivate(torch.autograd.Function):
-    """Keeps for backward the output and vectors; of channels that cannot be inverted also the standardized input."""
+    """Saves for backward the output and vectors; of channels that cannot be inverted also the standardized input."""
 
     @staticmethod
     def forward(
@@ -78,13 +76,13 @@ class _NormalizeAndActivate(torch.autograd.Function):
             scale, shift = scale * gamma, shift * gamma + beta
         affine_(values, scale, shift)
         activation.apply_(y)
-        lost = _not_invertible(values, weight, bias, activation)
-        kept = None
-        if len(lost):
-            kept = split_channels(dense_copy(x.index_select(1, lost)), len(lost))
-            kept.sub_(mean[:, lost]).sub_(residual[:, lost]).mul_(rstd[:, lost])
+        channels = _not_invertible(values, weight, bias, activation)
+        saved = None
+        if len(channels):
+            saved = split_channels(dense_copy(x.index_select(1, channels)), len(channels))
+            saved.sub_(mean[:, channels]).sub_(residual[:, channels]).mul_(rstd[:, channels])
         mean += residual
-        ctx.save_for_backward(y, weight, bias, rstd, lost, kept)
+        ctx.save_for_backward(y, weight, bias, rstd, channels, saved)
         ctx.activation = activation
         ctx.mark_non_differentiable(mean, variance)
         return y, mean, variance
@@ -96,15 +94,14 @@ class _NormalizeAndActivate(torch.autograd.Function):
 
         dx = weight / sqrt(variance + eps) * (dz - mean(dz) - xhat * mean(dz * xhat))
         """
-        y, weight, bias, rstd, lost, kept = ctx.saved_tensors
+        y, weight, bias, rstd, channels, saved = ctx.saved_tensors
         grad_x = ctx.activation.inverse(y)
         xhat = split_channels(grad_x, y.shape[1])  # a view: becomes grad_x
         if weight is not None:
             xhat.sub_(per_channel(bias, len(bias))).div_(per_channel(weight, len(weight)))
-        if kept is not None:
-            xhat.index_copy_(1, lost, kept)
-        grad = ctx.activation.backward(grad_y.contiguous(memory_format=memory_format(y)), y)
-        grad = split_channels(grad, y.shape[1])
+        if saved is not None:
+            xhat.index_copy_(1, channels, saved)
+        grad = split_channels(ctx.activation.backward(dense_like(grad_y, y), y), y.shape[1])
         grad_sum, product_sum = sum_over(grad, BATCH), sum_products(grad, xhat, BATCH)
         scale, grad_weight, grad_bias = rstd, None, None
         if weight is not None:
@@ -119,10 +116,10 @@ def _not_invertible(values: Tensor, weight: Tensor | None, bias: Tensor | None, 
     """Channels of the output (N, C, 1, L) that do not give their standardized input back, as indices (K,).
 
     z = weight * xhat + bias carries a rounding of |bias|, or that of the activation's inverse, and weight divides it.
-    Comparisons are such that a channel with NaN is among them. Tensors without values, on which memory is planned, have
-    none: so it is of new layers, and of nearly all channels later.
+    Comparisons are such that a channel with NaN is among them. A tensor without values has none, as a new layer, whose
+    channels nearly all stay invertible.
     """
-    if isinstance(values, FakeTensor):
+    if not has_values(values):
         return values.new_empty(0, dtype=torch.int64)
     spread = values.new_ones(values.shape[1]) if weight is None else weight.abs()
     roundings = values.new_zeros(values.shape[1]) if bias is None else bias.abs()
@@ -137,12 +134,12 @@ class BatchNormAct(BatchNorm):
     """Batch norm, then LeakyReLU (slope 0.2) or ELU (alpha 1): (N, C, *) -> the same shape, type and memory format.
 
     Function, gradients, parameters and buffers are those of `BatchNorm` followed by the activation; a state_dict loads
-    either way, for the weight keeps its sign (the paper takes its absolute value). What training keeps for backward
+    either way, for the weight keeps its sign (the paper takes its absolute value). What training saves for backward
     is the output alone, so nothing may change the output in place.
 
-    It keeps more where the output does not tell the input: channels whose weight is 0 or small beside their bias, or
-    whose ELU has saturated, keep their standardized input as well. Half types keep the whole input, as batch norm does:
-    their output has 8 or 11 bits. So does a compiled or exported layer, whose graph cannot choose by value.
+    It saves more where the output does not determine the input: of channels whose weight is 0 or small beside their
+    bias, or whose ELU has saturated, the standardized input as well. Of half types it saves the whole input, as batch
+    norm does: their output has 8 or 11 bits. So does a compiled or exported layer, whose graph cannot choose by value.
 
     Args:
         num_features: number of channels C.
@@ -150,7 +147,7 @@ class BatchNormAct(BatchNorm):
         eps, momentum, affine, track_running_stats: as of `BatchNorm`.
 
     Raises:
-        SettingsError: another activation, which has no inverse or another slope.
+        ValueError: another activation, which has no inverse or another slope.
 
     Example:
         >>> BatchNormAct(8, "elu")(torch.rand(4, 8, 16, 16)).shape
@@ -170,10 +167,7 @@ class BatchNormAct(BatchNorm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats)
         if activation not in ACTIVATIONS:
-            raise SettingsError(
-                f"model.activation={activation} does not work with norm=bn_act: choose {' or '.join(ACTIVATIONS)}, "
-                "or norm=bn"
-            )
+            raise ValueError(f"activation={activation} has no inverse here: choose {' or '.join(ACTIVATIONS)}")
         self.activation = activation
 
     def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -182,8 +176,7 @@ class BatchNormAct(BatchNorm):
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
         activation = ACTIVATIONS[self.activation]
         half = x.dtype not in (torch.float32, torch.float64)
-        no_values = torch.compiler.is_compiling() or x.is_meta  # to choose channels by
-        if half or no_values or not torch.is_grad_enabled():
+        if half or torch.compiler.is_compiling() or not torch.is_grad_enabled():
             y, batch = super()._by_batch_statistics(x)
             return activation.apply_(y), batch
         y, mean, variance = _NormalizeAndActivate.apply(x, self.weight, self.bias, self.eps, activation)

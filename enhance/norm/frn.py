@@ -6,23 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from enhance.norm.checks import check_channels, refuse_one_position
+from enhance.norm.affine import ChannelAffine
+from enhance.norm.base import ChannelNorm
 from enhance.norm.functional import PLANES
-from enhance.norm.held import Held
-from enhance.norm.statistics import (
-    Moments,
-    affine_,
-    count_over,
-    dense_copy,
-    memory_format,
-    split_channels,
-    sum_over,
-    sum_products,
-)
+from enhance.norm.layout import affine_, count_over, dense_copy, dense_like, split_channels, sum_over, sum_products
+from enhance.norm.statistics import Moments
 
 
 class _FilterResponse(torch.autograd.Function):
-    """Keeps for backward the input, 1 / sqrt(mean of squares + eps) and the parameters."""
+    """Saves for backward the input, 1 / sqrt(mean of squares + eps) and the parameters."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, tau: Tensor, eps: float) -> Tensor:
@@ -44,8 +36,7 @@ class _FilterResponse(torch.autograd.Function):
         x, weight, bias, tau, rrms = ctx.saved_tensors
         grad_x = dense_copy(x)
         values = split_channels(grad_x, len(weight))
-        grad = grad_z.to(grad_x.dtype).contiguous(memory_format=memory_format(grad_x))
-        grad = split_channels(grad, len(weight))
+        grad = split_channels(dense_like(grad_z, grad_x), len(weight))
         scale = rrms * _per_channel(weight, values)
         y = affine_(values.clone(), scale, _per_channel(bias, values))  # as in forward, so that the same values pass
         grad_y = grad * (y > _per_channel(tau, values))
@@ -65,7 +56,7 @@ def _per_channel(vector: Tensor, values: Tensor) -> Tensor:
     return vector.to(values.dtype).view(1, -1, 1, 1)
 
 
-class FilterResponseNorm(nn.Module):
+class FilterResponseNorm(ChannelNorm):
     """Divide each channel of each image by its root mean square, scale and shift, and cut off below a threshold:
 
         y = x / sqrt(mean of x^2 over the positions + eps) * weight + bias
@@ -81,32 +72,31 @@ class FilterResponseNorm(nn.Module):
         eps: added to the mean of squares.
     """
 
+    axes = PLANES
+    kind = "filter response norm"
+    one_position_is_enough = False
     activates: bool = True  # no activation follows
+    weight: nn.Parameter
+    bias: nn.Parameter
 
     def __init__(self, num_features: int, eps: float = 1e-6) -> None:
-        super().__init__()
-        self.num_features = num_features
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
+        super().__init__(num_features, eps)
         self.tau = nn.Parameter(torch.zeros(num_features))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, *) -> the same shape, type and memory format.
 
         Raises:
-            UserError: in training mode, a channel of an image has one value: of it only the sign would be left.
             ValueError: the input has no channel axis, or another number of channels.
+            TooFewValues: in training mode, a channel of an image has one value: of it only the sign would be left.
         """
-        check_channels(self, x, self.num_features)
-        if self.training:
-            refuse_one_position("filter response norm", x)
+        self.check(x)
         return _FilterResponse.apply(x, self.weight, self.bias, self.tau, self.eps)
 
-    def held(self, moments: Moments) -> Held:
-        """What this layer does to an image whose channels have these moments, (C,) in float64."""
+    def as_affine(self, moments: Moments) -> ChannelAffine:
+        """What this layer does to an image with these moments of its channels, (C,) in float64."""
         mean_square = moments.variance + moments.mean.square()
-        return Held((mean_square + self.eps).rsqrt() * self.weight, self.bias, self.tau)
+        return ChannelAffine((mean_square + self.eps).rsqrt() * self.weight, self.bias, self.tau)
 
     def extra_repr(self) -> str:
-        return f"{self.num_features}, eps={self.eps}"
+        return f"{self.num_channels}, eps={self.eps}"

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from enhance.norm.base import ChannelNorm
 from enhance.norm.batch import BatchNorm
 
 
@@ -27,7 +28,7 @@ class FrozenBatchNorm(BatchNorm):
         super().__init__(num_features, eps, affine=affine)
 
     def extra_repr(self) -> str:
-        return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
+        return ChannelNorm.extra_repr(self)
 
 
 def freeze(model: nn.Module) -> None:

@@ -9,6 +9,8 @@ over make the norm:
     instance  G = C, K = 1    axes K, L
     group     G groups        axes K, L
     layer     G = 1, K = C    axis K: the channels of one position
+
+`plain.normalize` is the same in ordinary operations.
 """
 
 from typing import Any
@@ -17,15 +19,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from enhance.norm.statistics import (
+from enhance.norm.layout import (
     Axes,
     affine_,
-    center_into,
     combine_,
     count_over,
+    dense_like,
     in_channels,
     joined,
-    memory_format,
     per_channel,
     prepare,
     split_channels,
@@ -33,6 +34,7 @@ from enhance.norm.statistics import (
     sum_over,
     sum_products,
 )
+from enhance.norm.statistics import center_into
 
 BATCH: Axes = (0, 2, 3)
 PLANES: Axes = (2, 3)
@@ -40,7 +42,7 @@ CHANNELS: Axes = (2,)
 
 
 class _Normalize(torch.autograd.Function):
-    """Keeps for backward the input, mean and 1 / sqrt(variance + eps), nothing of the input's size besides.
+    """Saves for backward the input, mean and 1 / sqrt(variance + eps), nothing of the input's size besides.
 
     Both ways the work is done in place on one copy of the input, which becomes the result.
     """
@@ -75,8 +77,7 @@ class _Normalize(torch.autograd.Function):
         x, weight, mean, rstd = ctx.saved_tensors
         num_groups, axes = ctx.num_groups, ctx.axes
         grad_x, source, values = prepare(x, num_groups)
-        grad = grad_y.to(grad_x.dtype).contiguous(memory_format=memory_format(grad_x))
-        grad = split_channels(grad, num_groups)
+        grad = split_channels(dense_like(grad_y, grad_x), num_groups)
         gamma = None if weight is None else per_channel(weight, num_groups)
         blocks = [_gradient(axes, *block) for block in in_channels(axes, source, values, grad, mean, rstd, gamma)]
         grad_weight = grad_bias = None

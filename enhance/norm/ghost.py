@@ -31,7 +31,6 @@ class GhostBatchNorm(BatchNorm):
     """
 
     kind = "ghost batch norm"
-    more_values = "make batch_size a multiple of norm.virtual_batch, and that at least 2, raise data.crop"
 
     def __init__(
         self,
@@ -52,7 +51,7 @@ class GhostBatchNorm(BatchNorm):
         outputs: list[Tensor] = []
         pooled: Moments | None = None
         for part in x.split(self.virtual_batch):
-            self._refuse_one_value(part, part.numel() // self.num_features)
+            self._check_count(part, part.numel() // self.num_channels)
             y, moments = super()._by_batch_statistics(part)
             outputs.append(y)
             pooled = moments if pooled is None else pooled.merge(moments)

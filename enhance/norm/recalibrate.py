@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
 
-from enhance.errors import UserError
 from enhance.norm.batch import BatchNorm
+from enhance.norm.errors import TooFewValues
 from enhance.norm.statistics import Moments, channel_moments
 
 AnyBatchNorm = BatchNorm | TorchBatchNorm
@@ -24,8 +24,8 @@ LARGEST_AREA = 2**18  # pixels of an image: a batch of them fits a small card; L
 
 
 def batch_norms(model: nn.Module) -> dict[str, AnyBatchNorm]:
-    """The model's batch norms that keep running statistics, by module name; frozen ones keep constants, which the
-    weights were trained with."""
+    """The model's batch norms that track running statistics, by module name; those of frozen ones are constants, which
+    the weights were trained with."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -46,16 +46,16 @@ def running_statistics(model: nn.Module) -> dict[str, Tensor]:
 
 
 @contextmanager
-def own_statistics(model: nn.Module) -> Iterator[None]:
+def batch_statistics(model: nn.Module) -> Iterator[None]:
     """Within, batch norms in evaluation mode standardize each batch by its own statistics and remember nothing."""
     layers = list(batch_norms(model).values())
-    kept = [(layer.running_mean, layer.running_var) for layer in layers]
+    running = [(layer.running_mean, layer.running_var) for layer in layers]
     try:
         for layer in layers:
             layer.running_mean = layer.running_var = None
         yield
     finally:
-        for layer, (mean, variance) in zip(layers, kept, strict=True):
+        for layer, (mean, variance) in zip(layers, running, strict=True):
             layer.running_mean, layer.running_var = mean, variance
 
 
@@ -75,12 +75,12 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
         Number of images seen.
 
     Raises:
-        UserError: the model has no batch norm with running statistics, there are no images, or a batch norm sees a
-            single position of them; the statistics stay as they were.
+        ValueError: the model has no batch norm with running statistics, or there are no images.
+        TooFewValues: a batch norm sees a single position of them. Either way the statistics stay as they were.
     """
     layers = batch_norms(model)
     if not layers:
-        raise UserError("recalibration: the model has no batch norm with running statistics; use norm=bn")
+        raise ValueError("the model has no batch norm with running statistics")
     pooled: dict[str, Moments] = {}
 
     def pool(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -92,7 +92,7 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
     seen = 0
     try:
         model.eval()
-        with own_statistics(model):
+        with batch_statistics(model):
             for batch in images:
                 model(batch)
                 seen += len(batch)
@@ -102,9 +102,10 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
         for module, mode in modes.items():
             module.training = mode
     if not seen:
-        raise UserError("recalibration: no images were given")
-    if min(moments.count for moments in pooled.values()) < 2:
-        raise UserError("recalibration: a single position has no variance; give more images, or larger ones")
+        raise ValueError("no images were given")
+    for name, moments in pooled.items():
+        if moments.count < 2:
+            raise TooFewValues("a single position has no variance", layers[name])
     for name, moments in pooled.items():
         layer = layers[name]
         assert layer.running_mean is not None
@@ -124,7 +125,7 @@ def recalibrate_on_images(
     calibrated for inputs that they never get once all images share the pooled statistics.
 
     Raises:
-        UserError: as `recalibrate`.
+        ValueError, TooFewValues: as `recalibrate`.
     """
     return recalibrate(model, (batch.to(device) for batch in _batches(_within(largest_area, images))))
 
@@ -144,8 +145,7 @@ def _trimmed(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def _batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Batches of images of one size; those that are left over share batches in which each keeps at least a quarter of
-    its area."""
+    """Batches of images of one size; the rest share batches in which at least a quarter of each one's area is left."""
     waiting: dict[torch.Size, list[Tensor]] = {}
     for image in images:
         same = waiting.setdefault(image.shape, [])

@@ -1,20 +1,16 @@
-"""Name -> layer: the one place that the switch `norm=` reads."""
+"""Name -> layer: the one list of the norms."""
 
 import inspect
 from typing import Any
 
 from torch import nn
 
-from enhance.errors import SettingsError
 from enhance.norm.batch import BatchNorm
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.frn import FilterResponseNorm
 from enhance.norm.frozen import FrozenBatchNorm
 from enhance.norm.ghost import GhostBatchNorm
-from enhance.norm.group import GroupNorm
-from enhance.norm.half_instance import HalfInstanceNorm
-from enhance.norm.instance import InstanceNorm
-from enhance.norm.layer import LayerNorm2d
+from enhance.norm.image import GroupNorm, HalfInstanceNorm, InstanceNorm, LayerNorm2d
 from enhance.norm.renorm import BatchRenorm
 from enhance.norm.sync import SyncBatchNorm
 
@@ -38,18 +34,19 @@ def build_norm(name: str, num_channels: int, **options: Any) -> nn.Module:
     """The layer called `name` for `num_channels` channels; `none` is the identity.
 
     Raises:
-        SettingsError: an unknown name, or an option that the layer lacks; lists the choices.
+        ValueError: an unknown name, or an option that the layer lacks; lists the choices. Or from the layer: options
+            that do not go together.
 
     Example:
         >>> build_norm("gn", 32, num_groups=4)
         GroupNorm(32, num_groups=4, eps=1e-05, affine=True)
     """
     if name not in NORMS:
-        raise SettingsError(f"norm={name} is unknown: choose one of {', '.join(NORMS)}")
+        raise ValueError(f"name={name} is unknown: choose one of {', '.join(NORMS)}")
     layer = NORMS[name]
     known = [] if layer is nn.Identity else list(inspect.signature(layer).parameters)[1:]
-    for option in options:
+    for option, value in options.items():
         if option not in known:
             choices = f"it has {', '.join(known)}" if known else "it has no options"
-            raise SettingsError(f"norm.{option} is no option of norm={name}: {choices}")
+            raise ValueError(f"{option}={value} is no option of name={name}: {choices}")
     return nn.Identity() if layer is nn.Identity else layer(num_channels, **options)

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from enhance.errors import SettingsError
 from enhance.norm.batch import BatchNorm
-from enhance.norm.functional import BATCH, normalize
+from enhance.norm.functional import normalize
 from enhance.norm.statistics import Moments, channel_moments
 
 
@@ -19,8 +18,8 @@ class BatchRenorm(BatchNorm):
     No gradient passes through r and d. Where neither meets its limit, training computes what evaluation does; with
     limits 1 and 0 the layer is `BatchNorm`, as it is in evaluation mode. Parameters and buffers have the same names.
 
-    The limits open with the share of the run that is done (`set_progress`): they are 1 and 0 up to `ramp_start`, so
-    that the running statistics find their place first, then rise linearly to `r_max` and `d_max`. The default shares
+    The limits widen with the share of the run that is done (`set_progress`): they are 1 and 0 up to `ramp_start`, so
+    that the running statistics settle first, then rise linearly to `r_max` and `d_max`. The default shares
     are the paper's 5 000, 40 000 and 25 000 steps in a run of 100 000.
 
     Args:
@@ -31,7 +30,7 @@ class BatchRenorm(BatchNorm):
         ramp_start, r_ramp_end, d_ramp_end: shares of the run, between 0 and 1.
 
     Raises:
-        SettingsError: a ramp that ends before it starts.
+        ValueError: a ramp that ends before it starts.
     """
 
     kind = "batch renormalization"
@@ -50,9 +49,9 @@ class BatchRenorm(BatchNorm):
         d_ramp_end: float = 0.25,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine)
-        for key, end in (("r_ramp_end", r_ramp_end), ("d_ramp_end", d_ramp_end)):
+        for option, end in (("r_ramp_end", r_ramp_end), ("d_ramp_end", d_ramp_end)):
             if end <= ramp_start:
-                raise SettingsError(f"norm.{key}={end} is not after norm.ramp_start={ramp_start}: raise it")
+                raise ValueError(f"{option}={end} is not after ramp_start={ramp_start}: raise it")
         self.r_max = r_max
         self.d_max = d_max
         self.ramp_start = ramp_start
@@ -70,7 +69,7 @@ class BatchRenorm(BatchNorm):
         weight, bias = (r, d)
         if self.weight is not None and self.bias is not None:
             weight, bias = r * self.weight, d * self.weight + self.bias
-        y, _, _ = normalize(x, weight, bias, self.num_features, BATCH, self.eps)
+        y, _, _ = normalize(x, weight, bias, self.num_groups, self.axes, self.eps)
         return y, batch
 
     @torch.no_grad()
@@ -83,15 +82,15 @@ class BatchRenorm(BatchNorm):
         # statistics that have moved by then (pytorch/pytorch#197039).
         running_mean, running_var = torch.stack((self.running_mean, self.running_var)).double().unbind()
         running_std = (running_var + self.eps).sqrt()
-        r_limit = 1 + (self.r_max - 1) * self._opened(self.r_ramp_end)
-        d_limit = self.d_max * self._opened(self.d_ramp_end)
+        r_limit = 1 + (self.r_max - 1) * self._ramp(self.r_ramp_end)
+        d_limit = self.d_max * self._ramp(self.d_ramp_end)
         r = ((batch.variance + self.eps).sqrt() / running_std).clamp(1 / r_limit, r_limit)
         d = ((batch.mean - running_mean) / running_std).clamp(-d_limit, d_limit)
         computed_in = torch.promote_types(x.dtype, torch.float32)
         return batch, r.to(computed_in), d.to(computed_in)
 
-    def _opened(self, ramp_end: float) -> Tensor:
-        """How far a limit is open, between 0 and 1."""
+    def _ramp(self, ramp_end: float) -> Tensor:
+        """Share of a limit's ramp that is done, between 0 and 1."""
         return ((self.progress.double() - self.ramp_start) / (ramp_end - self.ramp_start)).clamp(0, 1)
 
     def extra_repr(self) -> str:
@@ -102,9 +101,9 @@ class BatchRenorm(BatchNorm):
 
 
 def set_progress(model: nn.Module, share: float) -> None:
-    """Tell the model's batch renormalizations which share of the run is done, between 0 and 1, before each step.
+    """Set in the model's batch renormalizations which share of the run is done, between 0 and 1, before each step.
 
-    Does not wait for the device. Nothing else remembers it: a run that goes on tells it anew.
+    Does not wait for the device. No state_dict has it: a resumed run sets it again.
     """
     for module in model.modules():
         if isinstance(module, BatchRenorm):

@@ -1,148 +1,11 @@
-"""Mean and variance over chosen axes, exact where E[x^2] - E[x]^2 is not, and mergeable.
+"""Mean and variance, exact where E[x^2] - E[x]^2 is not, and mergeable."""
 
-All norms see their input as (N, G, K, L): N images, G groups of K channels, L positions (`split_channels`).
-"""
-
-import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
-Axes = tuple[int, ...]
-_PART_VALUES = 2**20  # 4 MiB of float32, which stay in a processor's cache
-
-
-def memory_format(x: Tensor) -> torch.memory_format:
-    """channels_last where x lies so, else contiguous."""
-    channels_last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
-    if channels_last is None or x.is_contiguous() or not x.is_contiguous(memory_format=channels_last):
-        return torch.contiguous_format
-    return channels_last
-
-
-def dense_copy(x: Tensor) -> Tensor:
-    """A copy to compute on: float32, or float64 where x is, since half types must not accumulate in themselves."""
-    return x.to(torch.promote_types(x.dtype, torch.float32), copy=True, memory_format=memory_format(x))
-
-
-def prepare(x: Tensor, num_groups: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Where a result is to be computed: a dense tensor like x, then views (N, G, K, L) of x and of that tensor, which
-    are one and the same where x is of a half type or does not lie dense, and so must be copied first."""
-    if _ready(x):
-        y = torch.empty_like(x, memory_format=memory_format(x))
-        return y, split_channels(x, num_groups), split_channels(y, num_groups)
-    y = dense_copy(x)
-    values = split_channels(y, num_groups)
-    return y, values, values
-
-
-def subtract(source: Tensor, mean: Tensor, values: Tensor) -> None:
-    """values = source - mean, for views that `prepare` made."""
-    if source is values:
-        values.sub_(mean)
-    else:
-        torch.sub(source, mean, out=values)  # one pass, where a copy and its change were two
-
-
-def dense_difference(x: Tensor, mean: Tensor, num_groups: int) -> Tensor:
-    """x (N, C, *) minus `mean`, which broadcasts to (N, G, K, L), in float32 or wider."""
-    y, source, values = prepare(x, num_groups)
-    subtract(source, mean, values)
-    return y
-
-
-def _ready(x: Tensor) -> bool:
-    """Whether x may be computed on as it lies. A compiler needs no help to leave copies out."""
-    wide = x.dtype == torch.promote_types(x.dtype, torch.float32)
-    return wide and x.is_contiguous(memory_format=memory_format(x)) and not torch.compiler.is_compiling()
-
-
-def split_channels(x: Tensor, num_groups: int) -> Tensor:
-    """View (N, C, *) as (N, num_groups, C / num_groups, L), with L the product of `*`.
-
-    x is contiguous or channels_last; `num_groups` divides C.
-    """
-    return x.view(x.shape[0], num_groups, x.shape[1] // num_groups, math.prod(x.shape[2:]))
-
-
-def sum_over(x: Tensor, axes: Axes) -> Tensor:
-    """Sum of (N, G, K, L) over `axes`, kept as axes of size 1."""
-    if 3 in axes and x.device.type == "cpu":
-        # One sum over channels and positions of a channels_last group is 20 times slower there.
-        x = x.sum(3, keepdim=True)
-    return x.sum(axes, keepdim=True)
-
-
-def sum_products(a: Tensor, b: Tensor, axes: Axes) -> Tensor:
-    """Sum of a * b over `axes`, kept as axes of size 1; a and b (N, G, K, L)."""
-    within = tuple(axis for axis in axes if axis != 0)
-    sums = joined([sum_over(x * y, within) for x, y in in_parts(a, b)], 0)
-    return sums.sum(0, keepdim=True) if 0 in axes else sums
-
-
-def joined(parts: list[Tensor] | tuple[Tensor, ...], axis: int) -> Tensor:
-    """The parts as one tensor; of one alone, no copy."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
-
-
-def in_parts(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    """Views of the tensors (N, G, K, L), on the CPU of a few images at a time; those of (1, G, K, 1) go with each part.
-
-    What several operations do to a part stays in the cache in between; done to the whole batch, each would read it from
-    memory again, and a temporary result would cost a page fault for each 4 KiB. A compiler fuses by itself.
-    """
-    first = tensors[0]
-    if not _gains_by_parts(first):
-        return [tensors]
-    images = max(1, _PART_VALUES * len(first) // max(1, first.numel()))
-    starts = range(0, max(1, len(first)), images)
-    return [tuple(each if len(each) == 1 else each[start : start + images] for each in tensors) for start in starts]
-
-
-def in_channels(axes: Axes, *tensors: Tensor | None) -> list[tuple[Any, ...]]:
-    """The same over channels: views of a few groups of the tensors (N, G, K, L) or (1, G, K, 1), where each group's
-    statistics are its own alone and its values lie together. A None goes with each part."""
-    first = tensors[0]
-    assert first is not None
-    apart = 0 in axes and 2 in axes and first.stride(3) == 1
-    if not apart or not _gains_by_parts(first):
-        return [tensors]
-    groups = max(1, _PART_VALUES * first.shape[1] // max(1, first.numel()))
-    starts = range(0, first.shape[1], groups)
-    return [tuple(each if each is None else each[:, start : start + groups] for each in tensors) for start in starts]
-
-
-def _gains_by_parts(x: Tensor) -> bool:
-    """On the CPU alone, and not where memory is planned on tensors without values: there an operation takes the whole
-    batch, as on a graphics card."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and not isinstance(x, FakeTensor)
-
-
-def affine_(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """x * scale + shift in place of x (N, G, K, L); scale and shift broadcast over the positions."""
-    if x.stride(3) == 1 or torch.compiler.is_compiling():
-        return x.mul_(scale).add_(shift)
-    # One pass; along the positions of a contiguous x it would go number by number.
-    return torch.addcmul(shift, x, scale, out=x)
-
-
-def count_over(x: Tensor, axes: Axes) -> int:
-    """Number of values that one sum over `axes` takes in."""
-    return math.prod([x.shape[axis] for axis in axes])  # torch.compile takes no generator here
-
-
-def combine_(values: Tensor, slope: Tensor, shift: Tensor, grad: Tensor, scale: Tensor) -> None:
-    """values * slope + shift + grad * scale in place of values (N, G, K, L): the gradient of a norm's input."""
-    for part, *vectors, part_grad, part_scale in in_parts(values, slope, shift, grad, scale):
-        affine_(part, *vectors).addcmul_(part_grad, part_scale)
-
-
-def per_channel(vector: Tensor, num_groups: int) -> Tensor:
-    """(C,) -> (1, G, K, 1)."""
-    return vector.view(1, num_groups, -1, 1)
+from enhance.norm.layout import Axes, count_over, for_each_channel, prepare, subtract, sum_over, sum_products
 
 
 class Statistics(NamedTuple):
@@ -160,23 +23,17 @@ def center(x: Tensor, num_groups: int, axes: Axes) -> tuple[Tensor, Statistics]:
 
 
 def center_into(source: Tensor, values: Tensor, axes: Axes) -> Statistics:
-    """values = source - its mean over `axes`, for views that `prepare` made.
+    """values = source - its mean over `axes`, for views (N, G, K, L) that `layout.prepare` made.
 
     The corrected two-pass algorithm (Chan, Golub and LeVeque 1983, "Algorithms for Computing the Sample Variance",
     eq. 1.7): the second pass also sums the centered values, which takes the rounding of the first mean away.
     """
     share = 1 / count_over(source, axes)
-    mean = _each_channel(sum_over(source, axes), source, axes) * share
+    mean = for_each_channel(sum_over(source, axes), source, axes) * share
     subtract(source, mean, values)
-    residual = _each_channel(sum_over(values, axes), values, axes) * share
-    variance = _each_channel(sum_products(values, values, axes), values, axes) * share
+    residual = for_each_channel(sum_over(values, axes), values, axes) * share
+    variance = for_each_channel(sum_products(values, values, axes), values, axes) * share
     return Statistics(mean, residual, variance.addcmul_(residual, residual, value=-1))
-
-
-def _each_channel(sums: Tensor, x: Tensor, axes: Axes) -> Tensor:
-    """Sums over a group repeated for each of its channels: as one number, they would cut the loops over channels_last
-    memory into runs of a few channels."""
-    return sums.expand(-1, -1, x.shape[2], -1) if 3 in axes else sums
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.function import once_differentiable
 
 from enhance.norm.batch import BatchNorm
 from enhance.norm.functional import BATCH
-from enhance.norm.statistics import (
-    Moments,
+from enhance.norm.layout import (
     affine_,
-    center,
     combine_,
     count_over,
     dense_copy,
-    dense_difference,
-    memory_format,
+    dense_like,
+    has_values,
     per_channel,
+    prepare,
     split_channels,
+    subtract,
     sum_over,
     sum_products,
 )
+from enhance.norm.statistics import Moments, center
 
 
 class _NormalizeOverRanks(torch.autograd.Function):
-    """Keeps for backward the input and vectors, nothing of the input's size besides."""
+    """Saves for backward the input and vectors, nothing of the input's size besides."""
 
     @staticmethod
     def forward(
@@ -61,10 +61,9 @@ class _NormalizeOverRanks(torch.autograd.Function):
         x, weight, mean, rstd, count = ctx.saved_tensors
         subtracted = mean.to(torch.promote_types(x.dtype, torch.float32))
         residual = mean - subtracted  # what rounding left
-        grad_x = dense_difference(x, subtracted, x.shape[1])
-        values = split_channels(grad_x, x.shape[1])
-        grad = grad_y.to(grad_x.dtype).contiguous(memory_format=memory_format(grad_x))
-        grad = split_channels(grad, x.shape[1])
+        grad_x, source, values = prepare(x, x.shape[1])
+        subtract(source, subtracted, values)
+        grad = split_channels(dense_like(grad_y, grad_x), x.shape[1])
         grad_sum = sum_over(grad, BATCH).double()
         product_sum = (sum_products(grad, values, BATCH) - residual * grad_sum) * rstd
         grad_weight, grad_bias, scale = None, None, rstd
@@ -88,9 +87,9 @@ def _merged_over_ranks(count: int, mean: Tensor, variance: Tensor) -> tuple[Tens
     """
     channels = mean.numel()
     # Filled on the device: a tensor made of a number would make the host wait.
-    own = torch.cat((mean.flatten(), variance.flatten() * count, mean.new_full((1,), count)))
-    gathered = own.new_empty(distributed.get_world_size(), len(own))
-    distributed.all_gather(list(gathered), own)
+    local = torch.cat((mean.flatten(), variance.flatten() * count, mean.new_full((1,), count)))
+    gathered = local.new_empty(distributed.get_world_size(), len(local))
+    distributed.all_gather(list(gathered), local)
     means, m2s, counts = gathered.split((channels, channels, 1), dim=1)
     total = counts.sum()
     merged = (counts * means).sum(0) / total
@@ -118,7 +117,7 @@ class SyncBatchNorm(BatchNorm):
         num_features, eps, momentum, affine, track_running_stats: as of `BatchNorm`.
 
     Raises:
-        UserError: (forward, in training) a channel has fewer than two values on all ranks together; raised on each.
+        TooFewValues: (forward, in training) a channel has fewer than two values on all ranks together; raised on each.
 
     Example:
         >>> SyncBatchNorm(8)(torch.rand(4, 8, 16, 16)).shape
@@ -128,18 +127,17 @@ class SyncBatchNorm(BatchNorm):
     kind = "synchronised batch norm"
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
-        no_values = x.is_meta or isinstance(x, FakeTensor)  # to exchange
-        if not (self.training and _several_ranks()) or no_values:
+        if not (self.training and _several_ranks() and has_values(x)):
             return super()._by_batch_statistics(x)
         y, count, mean, m2 = _NormalizeOverRanks.apply(x, self.weight, self.bias, self.eps)
         # Reading the count makes the host wait. With two values here there is no need, and no other rank refuses.
-        if x.numel() // self.num_features < 2:
-            super()._refuse_one_value(x, int(count))
+        if x.numel() // self.num_channels < 2:
+            super()._check_count(x, int(count))
         return y, Moments(count, mean.flatten(), m2.flatten())
 
-    def _refuse_one_value(self, x: Tensor, count: int) -> None:
+    def _check_count(self, x: Tensor, count: int) -> None:
         if not _several_ranks():  # else the count of all ranks decides, once it is known
-            super()._refuse_one_value(x, count)
+            super()._check_count(x, count)
 
 
 def _several_ranks() -> bool:

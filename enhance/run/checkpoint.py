@@ -1,7 +1,7 @@
 """Checkpoints: one file format for training, evaluation and use."""
 
-import dataclasses
 import io
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from enhance.errors import CheckpointError, SettingsError, UserError
+from enhance.errors import CheckpointError, UserError
 from enhance.files import replacing
-from enhance.models.unet import UNet, build_unet
-from enhance.norm.recalibrate import batch_norms
-from enhance.run.sealed import is_damaged, seal
-from enhance.settings import Settings, config
+from enhance.models.build import build_model, upgrade_state
+from enhance.models.model import EnhancementModel
+from enhance.settings import Settings
+from enhance.settings.config import from_dict, to_dict
 
 FORMAT = "enhance-checkpoint-1"
 LAST, PREVIOUS, BEST = (Path("checkpoints") / f"{name}.pt" for name in ("last", "previous", "best"))  # of a run folder
@@ -34,18 +34,18 @@ class Checkpoint:
 
 
 def save(checkpoint: Checkpoint, path: Path, previous: Path | None = None) -> None:
-    """Write the checkpoint, sealed with its checksum, so that `path` holds, at every moment, either the old file or the
-    new one, whole; `previous` then holds the old one.
+    """Write the checkpoint so that `path` holds, at every moment, either the old file or the new one, whole; `previous`
+    then holds the old one.
 
     Raises:
         CheckpointError: the disk is full, or the folder cannot be written.
     """
-    values = {"format": FORMAT} | vars(checkpoint) | {"settings": dataclasses.asdict(checkpoint.settings)}
+    values = {"format": FORMAT} | vars(checkpoint) | {"settings": to_dict(checkpoint.settings)}
     content = io.BytesIO()
     torch.save(values, content)
     try:
         with replacing(path, previous) as temporary:
-            temporary.write_bytes(seal(content.getvalue()))
+            temporary.write_bytes(content.getvalue())
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be written ({error.strerror}); what stood there is intact. Make room, then resume"
@@ -64,23 +64,41 @@ def load(path: Path) -> Checkpoint:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    if is_damaged(content):
-        raise CheckpointError(f"{path}: damaged: its content does not fit its checksum; take another of its folder")
     try:
+        _check_members(content)
         values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds, for as many kinds of damage
+    except Exception as error:  # torch and zipfile raise many kinds, for as many kinds of damage
         raise CheckpointError(
-            f"{path}: not a checkpoint of this project, or damaged; give a .pt file that train.py wrote"
+            f"{path}: not a checkpoint of this project, or damaged; give a .pt file that train.py wrote, or another of "
+            "the same folder"
         ) from error
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this project; give a .pt file that train.py wrote")
     try:
-        values["settings"] = config.from_dict(values["settings"])
+        values["settings"] = from_dict(values["settings"])
+        for part in ("model", "running_statistics"):
+            values[part] = upgrade_state(values[part])
+        if values["trainer"] is not None:
+            values["trainer"]["model"] = upgrade_state(values["trainer"]["model"])
         return Checkpoint(**values)
     except UserError as error:
         raise CheckpointError(f"{path}: its settings do not fit this version: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: does not hold what a checkpoint of this version holds ({error})") from error
+
+
+def _check_members(content: bytes) -> None:
+    """Compare every member of a zip file, which is what torch.save writes, with its CRC-32; torch.load does not.
+
+    The attributes have no checksum, and one of their bits makes a member a folder, which torch.load reads as other
+    values; torch.save leaves all of them zero.
+
+    Raises:
+        zipfile.BadZipFile: a member is damaged. zipfile raises other kinds too.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if archive.testzip() or any(member.external_attr for member in archive.infolist()):
+            raise zipfile.BadZipFile("a member is damaged")
 
 
 def load_last(folder: Path) -> Checkpoint:
@@ -95,22 +113,22 @@ def load_last(folder: Path) -> Checkpoint:
         return load(last)
     except CheckpointError as error:
         try:
-            kept = load(previous)
+            loaded = load(previous)
         except CheckpointError:
             raise error from None
-        print(f"{error}\ngoing on from {previous}, step {kept.step}", flush=True)
+        print(f"{error}\ngoing on from {previous}, step {loaded.step}", flush=True)
         if last.exists():
             last.replace(last.with_name(f"{last.name}.damaged"))
-        return kept
+        return loaded
 
 
-def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> UNet:
+def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> EnhancementModel:
     """The checkpoint's U-Net in evaluation mode on `device`.
 
     Raises:
         CheckpointError: the weights do not fit the model that the settings describe.
     """
-    model = build_unet(checkpoint.settings.model, checkpoint.settings.norm)
+    model = build_model(checkpoint.settings.model, checkpoint.settings.norm)
     try:
         model.load_state_dict(checkpoint.model)
     except (RuntimeError, TypeError, AttributeError) as error:  # the latter two: not even weights
@@ -119,19 +137,6 @@ def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> UNet
             f"norm={checkpoint.settings.norm.name}); the file was changed or mixed up"
         ) from error
     return model.to(device).eval()
-
-
-def check_statistics(checkpoint: Checkpoint, model: UNet, asked: str) -> None:
-    """See that the statistics of the checkpoint's batch norms can be taken again, which `asked` (a setting or an
-    option) wants.
-
-    Raises:
-        SettingsError: there are none, or the weights were trained with them as constants.
-    """
-    if checkpoint.frozen:
-        raise SettingsError(f"{asked}: the weights were trained with frozen statistics; leave it out")
-    if not batch_norms(model):
-        raise SettingsError(f"{asked}: norm={checkpoint.settings.norm.name} keeps no running statistics; leave it out")
 
 
 def locate(path: str | None, runs: str, name: str = "best.pt") -> Path:

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from enhance import ranks
-from enhance.data.workers import STOP_SIGNALS
+from enhance.data.batches import STOP_SIGNALS
 
 _SIGHUP = getattr(signal, "SIGHUP", None)
 
 
 class Interrupted(Exception):
-    """Raised within `Interruption.at_once`."""
+    """Long work was given up, for a signal has come."""
 
 
 class Interruption:
@@ -23,7 +23,6 @@ class Interruption:
 
     def __init__(self) -> None:
         self._received: int | None = None
-        self._at_once = False
 
     def __bool__(self) -> bool:
         return self._received is not None
@@ -31,7 +30,7 @@ class Interruption:
     def on_any_rank(self) -> bool:
         """Whether a signal has come to this process or to another one of the run. All ask at the same step, so that all
         stop at it."""
-        if number := ranks.largest(self._received or 0):
+        if number := ranks.all_max(self._received or 0):
             self._received = number
         return bool(self)
 
@@ -40,27 +39,19 @@ class Interruption:
         """130 after Ctrl-C, else 143, as a process that SIGTERM ended has it."""
         return 128 + (signal.SIGINT if self._received == signal.SIGINT else signal.SIGTERM)
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Within, a signal raises `Interrupted`: for work that takes long and that may be done anew."""
-        self._at_once = True
-        try:
-            if self:
-                raise Interrupted
-            yield
-        finally:
-            self._at_once = False
+    def check(self) -> None:
+        """Raise `Interrupted` once a signal has come: for work that takes long, between its parts. The handler itself
+        raises nothing, for it would do so between any two instructions, and leave a network half changed."""
+        if self:
+            raise Interrupted
 
     def note(self, number: int, _: Any) -> None:
         """Take a signal in, as its handler. A second Ctrl-C kills; a cluster that repeats itself does no harm."""
         if number == _SIGHUP:
             _leave_terminal()
-        first = not self
-        if first:
+        if not self:
             self._received = number
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        if first and self._at_once:
-            raise Interrupted
 
 
 @contextmanager

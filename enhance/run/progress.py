@@ -34,23 +34,23 @@ class Progress:
         elif step - self.shown >= self.every or step == self.total:
             self.shown = step
             left = (time.monotonic() - self.began) / max(1, step - self.start) * (self.total - step)
-            tell(f"step {step}/{self.total}: {facts}, {_clock(left)} left")
+            print_line(f"step {step}/{self.total}: {facts}, {_clock(left)} left")
 
     def validated(self, line: str, last: float, best: float) -> None:
         """Print the line of a validation, and show its PSNR from now on."""
         self.psnr = f", PSNR {last:.2f} (best {best:.2f})"
-        self.say(line)
+        self.print(line)
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         """Print a line without tearing the bar."""
-        tell(line)
+        print_line(line)
 
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line without tearing a bar. A full disk behind it, or a reader that has ended, ends no run."""
     with suppress(OSError):
         tqdm.write(line)

@@ -1,9 +1,10 @@
-"""Every setting once: its type, default, bounds and meaning in `schema`; YAML and command line become these dataclasses
-in `config` and `command`, the only places that know Hydra, and no dict travels on."""
+"""Every setting once: type, default, bounds and meaning stand at the field in `schema`.
+
+`config` and `command`, the only places that know Hydra, turn YAML and command line into these dataclasses; no dict
+travels on. `identity` says what makes two runs the same, `describe` makes --help and docs/settings.md.
+"""
 
 from enhance.settings.schema import (
-    MOVABLE,
-    PLACES,
     CameraSettings,
     DataSettings,
     EvaluationSettings,
@@ -14,12 +15,9 @@ from enhance.settings.schema import (
     ScheduleSettings,
     Settings,
     ValidationSettings,
-    move,
 )
 
 __all__ = [
-    "MOVABLE",
-    "PLACES",
     "CameraSettings",
     "DataSettings",
     "EvaluationSettings",
@@ -30,5 +28,4 @@ __all__ = [
     "ScheduleSettings",
     "Settings",
     "ValidationSettings",
-    "move",
 ]

@@ -1,25 +1,29 @@
 """Hydra under the entries `train.py` and `evaluate.py`: its own errors become messages for the user."""
 
-import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from enhance.errors import SettingsError, told_to_the_user
-from enhance.settings import EvaluationSettings, Settings
+from enhance.errors import SettingsError, exit_on_user_error
+from enhance.settings.checks import one_of
 from enhance.settings.config import from_config
+from enhance.settings.describe import help_text
+from enhance.settings.schema import EvaluationSettings, Settings, flat
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+_KINDS: dict[str, type] = {"train": Settings, "evaluate": EvaluationSettings}
 
 
 def run(task: Callable[[DictConfig], None], config_name: str) -> None:
@@ -28,29 +32,44 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
     A `UserError` of the task, an unknown key and an unknown choice end in a short message and exit code 2.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors, where it would print them at length
+    _register(config_name)
 
-    def told_task(config: DictConfig) -> None:
-        with told_to_the_user():
+    def checked_task(config: DictConfig) -> None:
+        with exit_on_user_error():
             task(config)
 
-    with told_to_the_user():
+    with exit_on_user_error():
         try:
-            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(told_task)()
+            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(checked_task)()
         except (HydraException, OmegaConfBaseException) as error:
             raise SettingsError(explain(error)) from error
 
 
-def compose(words: list[str]) -> Settings:
-    """The settings of `train.py` with these `key=value` words, for a command of another form.
+def compose(overrides: list[str]) -> Settings:
+    """The settings of `train.py` with these `key=value` overrides, for a command of another form.
 
     Raises:
         SettingsError: as `run` tells them.
     """
+    _register("train")
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            return from_config(hydra.compose("train", words))
+            return from_config(hydra.compose("train", overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingsError(explain(error)) from error
+
+
+def _register(config_name: str) -> None:
+    """Give Hydra the types and defaults, with which `configs/<config_name>.yaml` begins, and the text of --help."""
+    kind = _KINDS[config_name]
+    ConfigStore.instance().store(name=f"{config_name}_settings", node=kind)
+    template = (
+        "Settings are given as key=value, groups as group=option.\n\n== Groups ==\n$APP_CONFIG_GROUPS\n"
+        f"== Settings, their defaults and meaning ==\n{help_text(kind)}\n\n"
+        "Keys marked * make no other result.\n"
+        "--cfg job prints the settings that a command line makes, and does nothing else.\n"
+    )
+    ConfigStore.instance().store(group="hydra/help", name="settings", node={"template": template})
 
 
 def overrides() -> list[str]:
@@ -61,6 +80,11 @@ def overrides() -> list[str]:
 def in_sweep() -> bool:
     """Whether this is one job of `-m`."""
     return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def swept() -> str:
+    """What this job of `-m` sets of all that is swept, sorted: `batch_size=8,norm=bn,seed=0`."""
+    return str(HydraConfig.get().job.override_dirname)
 
 
 def explain(error: Exception) -> str:
@@ -75,26 +99,35 @@ def explain(error: Exception) -> str:
     if ambiguous := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", reason):
         name, value = ambiguous.groups()
         return f"{name}={value}: commas make a list of it; write \"{name}='{value}'\""
+    if deleted := re.match(r"Could not delete from config. '([^']*)'", reason):
+        return f"~{deleted[1]}: a setting cannot be deleted; give it a value, for example null"
     cause = error.__cause__ or error
     key = getattr(cause, "full_key", None)
     if isinstance(error, ConfigCompositionException) and key:
-        keys = [*_keys(Settings()), *_keys(EvaluationSettings())]
-        if key in keys:
-            group, _, inside = key.partition(".")
-            if not inside:
-                return f"{group}.*: no {group} is chosen; give {group}= as well"
-            return f"{key} does not apply to the chosen {group}: leave it out, or choose another {group}="
-        near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
-        known = f"did you mean {near[0]}?" if near else "--cfg job shows all keys"
-        return f"{key} is no setting: {known}"
+        return _explain_key(key, reason, str(cause).splitlines()[0])
     if absent := re.match(r"Could not override '(\w+)'", reason):
         return f"{absent[1]} is no setting of this command; --help lists them"
     return str(cause).splitlines()[0]
 
 
-def _keys(settings: Any, prefix: str = "") -> Iterator[str]:
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        yield prefix + field.name
-        if dataclasses.is_dataclass(value):
-            yield from _keys(value, f"{prefix}{field.name}.")
+def _explain_key(key: str, reason: str, cause: str) -> str:
+    keys = [*flat(Settings()), *flat(EvaluationSettings())]
+    if key not in keys:
+        near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+        return f"{key} is no setting: {f'did you mean {near[0]}?' if near else '--help lists them'}"
+    if choices := _choices(key):
+        value = reason.rpartition("=")[2]
+        try:
+            one_of(key, value, choices)
+        except SettingsError as error:
+            return str(error)
+    return f"{key}: {cause}"
+
+
+def _choices(key: str) -> list[str]:
+    """What a setting with named values may be; empty for any other."""
+    kind: Any = Settings
+    for name in key.split("."):
+        hints = get_type_hints(kind) if name in get_type_hints(kind) else get_type_hints(EvaluationSettings)
+        kind = next(each for each in (*get_args(hints[name]), hints[name]) if each is not type(None))
+    return list(kind) if isinstance(kind, type) and issubclass(kind, StrEnum) else []

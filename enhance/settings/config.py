@@ -1,4 +1,4 @@
-"""From YAML and command line to typed settings, and back: with `enhance.settings.command`, all that knows OmegaConf."""
+"""Settings from YAML and back. With `command`, all that knows OmegaConf."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,86 +9,78 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from enhance.errors import SettingsError
-from enhance.settings import PLACES, DataSettings, EvaluationSettings, Settings
-from enhance.settings.checks import check_ranges, one_of
+from enhance.settings.checks import check, check_bounds
+from enhance.settings.identity import PLACES
+from enhance.settings.schema import DataSettings, EvaluationSettings, Settings
+from enhance.settings.upgrade import upgraded
 
 T = TypeVar("T")
 
 
 def from_config(config: DictConfig) -> Settings:
-    """Turn the composed configuration of the command line into checked `Settings`, the places of data absolute.
+    """The composed configuration of the command line as checked `Settings`, places absolute.
 
     Raises:
         SettingsError: an unknown key, a value of the wrong type, or one out of range.
     """
-    for key, value in config.norm.items():
-        if value is None:  # which stands for an option that the layer lacks
-            raise SettingsError(f"norm.{key}=null is no value: leave it out, or give another")
-    settings = _checked(config)
+    settings = _typed(Settings, config)
+    check(settings)
     _make_places_absolute(settings.data)
-    if settings.objective.vgg is not None:
-        settings.objective.vgg = str(Path(settings.objective.vgg).expanduser().absolute())
+    settings.objective.vgg = _absolute(settings.objective.vgg)
     return settings
 
 
-def _checked(config: DictConfig) -> Settings:
-    settings = _typed(Settings, config)
-    check_ranges(settings)
+def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
+    """The composed configuration of `evaluate.py` as checked settings.
+
+    Raises:
+        SettingsError: as `from_config`.
+    """
+    settings = _typed(EvaluationSettings, config)
+    if settings.data is not None:
+        check_bounds(settings.data, "data.")
+        _make_places_absolute(settings.data)
     return settings
 
 
 def _make_places_absolute(data: DataSettings) -> None:
     """So that a run can go on, and be evaluated, from another working folder."""
-    for key in PLACES:
-        place = getattr(data, key)
-        inside_root = key in ("low", "normal") and data.root is not None
-        if place is not None and not inside_root:
-            setattr(data, key, str(Path(place).expanduser().absolute()))
-    if data.cache is not None:
-        data.cache = str(Path(data.cache).expanduser().absolute())
+    for key in (*(key for key in PLACES if key.startswith("data.")), "data.cache"):
+        name = key.removeprefix("data.")
+        inside_root = name in ("low", "normal") and data.root is not None
+        if not inside_root:
+            setattr(data, name, _absolute(getattr(data, name)))
 
 
-def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
-    """Turn the composed configuration of `evaluate.py` into checked settings.
-
-    Raises:
-        SettingsError: as `from_config`.
-    """
-    # A data set chooses a schedule, which is for training.
-    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "schedule"])
-    settings = _typed(EvaluationSettings, config)
-    one_of("protocol", settings.protocol, ("plain", "all"))
-    if settings.recalibrate is not None:
-        one_of("recalibrate", settings.recalibrate, ("train", "target"))
-    if settings.data is not None:
-        check_ranges(Settings(data=settings.data))
-        _make_places_absolute(settings.data)
-    return settings
+def _absolute(place: str | None) -> str | None:
+    return None if place is None else str(Path(place).expanduser().absolute())
 
 
 def from_dict(values: dict[str, Any]) -> Settings:
-    """The inverse of `dataclasses.asdict`, for settings that a run or a checkpoint keeps. Whoever wrote the file gets
-    values read, nothing else: OmegaConf would put environment variables in the place of `${oc.env:NAME}`.
+    """The inverse of `to_dict`, for settings in a run folder or a checkpoint, of this version or an older one. The file
+    may come from anyone: nothing in it is resolved, so that `${oc.env:NAME}` reads no environment variable.
 
     Raises:
         SettingsError: as `from_config`; or a value that refers to something else.
     """
-    for value in _plain(list(values.values())):
+    for value in _leaves(list(values.values())):
         if isinstance(value, str) and "${" in value:
             raise SettingsError(f"{value}: refers to something outside the file")
     try:
-        config = OmegaConf.create(values)
+        config = OmegaConf.create(upgraded(values))
     except OmegaConfBaseException as error:
-        raise SettingsError(_in_one_line(error)) from error
-    return _checked(config)
+        raise SettingsError(_one_line(error)) from error
+    settings = _typed(Settings, config)
+    check(settings)
+    return settings
 
 
-def _plain(values: Iterable[Any]) -> Iterator[Any]:
+def _leaves(values: Iterable[Any]) -> Iterator[Any]:
     for value in values:
         if isinstance(value, dict):
-            yield from _plain(value.values())
+            yield from _leaves(value.values())
         elif isinstance(value, list | tuple):
-            yield from _plain(value)
+            yield from _leaves(value)
         else:
             yield value
 
@@ -108,21 +100,28 @@ def from_yaml(file: Path) -> Settings:
     return from_dict(values)
 
 
+def to_dict(settings: Settings) -> dict[str, Any]:
+    """Plain values: numbers, strings, None and dictionaries of them."""
+    values = OmegaConf.to_container(OmegaConf.structured(settings), enum_to_str=True)
+    assert isinstance(values, dict)
+    return values  # type: ignore[return-value]
+
+
 def to_yaml(settings: Settings) -> str:
     """The settings as YAML text."""
-    return OmegaConf.to_yaml(OmegaConf.structured(settings))
+    return yaml.safe_dump(to_dict(settings), sort_keys=False)
 
 
 def _typed(kind: type[T], config: DictConfig) -> T:
     try:
         settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), config))
     except OmegaConfBaseException as error:
-        raise SettingsError(_in_one_line(error)) from error
+        raise SettingsError(_one_line(error)) from error
     assert isinstance(settings, kind)
     return settings
 
 
-def _in_one_line(error: OmegaConfBaseException) -> str:
+def _one_line(error: OmegaConfBaseException) -> str:
     reason = str(error).splitlines()[0]
     key = getattr(error, "full_key", None)
     if isinstance(error, ConfigKeyError):

@@ -1,48 +1,142 @@
-"""Typed settings: the YAML of `configs/` becomes these dataclasses once (`config`), and no dict travels on."""
+"""Every setting, once: its type, default, bounds and meaning stand at the field.
 
-import dataclasses
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+`configs/` holds what differs from these defaults; `--help` and docs/settings.md are made of the fields (`describe`).
+"""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum, auto
 from typing import Any
+
+MACHINE = "machine"  # how the machine works: may change when a run goes on
+PLACE = "place"  # where data or weights lie: may change as well
+LABEL = "label"  # what the run is called, and where it goes
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    role: str | None = None,
+) -> Any:
+    """A field with what it means.
+
+    Args:
+        least, most: inclusive bounds of a number.
+        above: exclusive lower bound.
+        role: `MACHINE`, `PLACE` or `LABEL`, none of which makes another result; None: it is part of the run's identity.
+    """
+    return field(
+        default=default, metadata={"meaning": meaning, "least": least, "most": most, "above": above, "role": role}
+    )
+
+
+def share(default: float, meaning: str) -> Any:
+    """A field between 0 and 1."""
+    return option(default, meaning, least=0, most=1)
+
+
+def group(kind: type, meaning: str) -> Any:
+    """A field that is a dataclass of settings itself."""
+    return field(default_factory=kind, metadata={"meaning": meaning})
+
+
+class Activation(StrEnum):
+    relu = auto()
+    leaky_relu = auto()
+    elu = auto()
+    gelu = auto()
+    silu = auto()
+    sigmoid = auto()
+    tanh = auto()
+
+
+class Init(StrEnum):
+    kaiming = auto()
+    xavier = auto()
+    torch = auto()
+
+
+class LrScaling(StrEnum):
+    none = auto()
+    sqrt = auto()
+    linear = auto()
+
+
+class Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class OnError(StrEnum):
+    fail = auto()
+    skip = auto()
+
+
+class OnFullDisk(StrEnum):
+    stop = auto()
+    go_on = auto()
+
+
+class Protocol(StrEnum):
+    plain = auto()
+    all = auto()
+
+
+class Recalibrate(StrEnum):
+    train = auto()
+    target = auto()
 
 
 @dataclass
 class CameraSettings:
     """The dim-light camera of `enhance.data.camera`."""
 
-    exposure_min_ev: float = -6.0  # darkest exposure, in stops relative to the photograph
-    exposure_max_ev: float = -2.0  # brightest exposure, in stops relative to the photograph
-    white_balance_drift: float = 0.1  # standard deviation of the log gain of red and of blue
-    red_gain: float = 1.0  # of the white balance itself, relative to green
-    blue_gain: float = 1.0
-    full_well_electrons: float = 20000.0  # electrons of a pixel that is white in the photograph
-    read_noise_electrons: float = 4.0  # standard deviation of the sensor's own noise, in electrons
-    seed: int = 0  # of validation: not the run's seed, so that runs with other seeds are scored on the same images
+    exposure_min_ev: float = option(-6.0, "darkest exposure, in stops relative to the photograph")
+    exposure_max_ev: float = option(-2.0, "brightest exposure, in stops relative to the photograph")
+    white_balance_drift: float = option(0.1, "standard deviation of the log gain of red and of blue", least=0)
+    red_gain: float = option(1.0, "gain of red relative to green", above=0)
+    blue_gain: float = option(1.0, "gain of blue relative to green", above=0)
+    full_well_electrons: float = option(20000.0, "electrons of a pixel that is white in the photograph", least=1)
+    read_noise_electrons: float = option(4.0, "standard deviation of the sensor's own noise, in electrons", least=0)
+    seed: int = option(0, "seed of validation: the same images for every run", least=0, most=2**63 - 1)
 
 
 @dataclass
 class DataSettings:
     """Where the pairs come from and how they are cut."""
 
-    name: str = "demo"  # demo, photos, lol_v1, lol_v2_real, lol_v2_synthetic, pairs or shards
-    root: str | None = None  # folder of the data set; of the training photographs for `photos`
-    val_root: str | None = None  # photos: folder of validation photographs; else a part of root is held out
-    low: str | None = None  # pairs: folder of the dark images, absolute or inside root
-    normal: str | None = None  # pairs: folder of the bright images, absolute or inside root
-    split: str | None = (
-        None  # pairs: CSV file, name and part (training, validation, report) of each; None: by the share
+    name: str = option("demo", "demo, photos, lol_v1, lol_v2_real, lol_v2_synthetic, pairs or shards")
+    root: str | None = option(None, "folder of the data set; photos: of the training photographs", role=PLACE)
+    val_root: str | None = option(None, "photos: folder of validation photographs; null: a share of root", role=PLACE)
+    low: str | None = option(None, "pairs: folder of the dark images, absolute or inside root", role=PLACE)
+    normal: str | None = option(None, "pairs: folder of the bright images, absolute or inside root", role=PLACE)
+    split: str | None = option(
+        None, "CSV file of name and part (training, validation, test) of each pair; null: by the share", role=PLACE
     )
-    crop: int = 128  # side of a training crop, in pixels
-    mixup: float = 0.0  # chance that the pairs of a training batch are mixed with each other
-    gamma_jitter: float = 0.0  # standard deviation of the log gamma of dark training crops
-    training_images: int | None = None  # train on so many of the training images, spread over them; None: all
-    validation_share: float = 0.1  # part of the training pairs held out, whole scenes at a time
-    on_error: str = "fail"  # fail or skip: where an image cannot be decoded when the data are opened
-    cache: str | None = None  # folder for decoded images, which all processes share and the next run finds
-    cache_gib: float = 4.0  # decoded images kept in memory where no cache keeps them, in GiB; else decoded when needed
-    workers: int = 0  # processes that prepare batches; 0 prepares them in the training process
-    camera: CameraSettings = field(default_factory=CameraSettings)  # demo and photos
-    other_cameras: dict[str, CameraSettings] = field(default_factory=dict)  # a sweep's runs are scored on them too
+    content: str | None = option(None, "fingerprint of the images' names and sizes; a run notes it, and refuses others")
+    crop: int = option(128, "side of a training crop, in pixels", least=16)
+    exposure_epochs: float | None = option(
+        None,
+        "passes over the training images in which the exposure network learns; null: the whole run, as through the "
+        "camera, where every crop has an exposure of its own",
+        least=0,
+    )
+    exposure_crops: int = option(16000, "with exposure_epochs: the fewest crops, however few the images", least=1)
+    training_images: int | None = option(None, "train on so many images, spread over all; null: all", least=1)
+    validation_share: float = share(0.1, "share of the training pairs held out, whole scenes at a time")
+    on_error: OnError = option(OnError.fail, "what to do with an image that cannot be decoded")
+    cache: str | None = option(None, "folder for decoded images, shared by processes and later runs", role=MACHINE)
+    cache_gib: float = option(4.0, "decoded images kept in memory without a cache, in GiB", least=0, role=MACHINE)
+    workers: int = option(0, "processes that prepare batches; 0: the training process does", least=0, role=MACHINE)
+    camera: CameraSettings = group(CameraSettings, "of demo and photos")
+    other_cameras: dict[str, CameraSettings] = field(
+        default_factory=dict, metadata={"meaning": "cameras by name, on which a sweep's runs are scored as well"}
+    )
 
     @property
     def through_camera(self) -> bool:
@@ -52,125 +146,119 @@ class DataSettings:
 
 @dataclass
 class NormSettings:
-    """The switch `norm=`, and the options of the layer; an option that the layer lacks is None."""
+    """The switch `norm=`, and options of the layer; null is the layer's own default (docs/norms.md)."""
 
-    name: str = "bn"  # a name of `enhance.norm.registry`
-    eps: float | None = None  # added to the variance
-    affine: bool | None = None  # learn a scale and a shift per channel
-    momentum: float | None = None  # batch norms: share of the new batch in the running statistics
-    track_running_stats: bool | None = None  # batch norms: keep running statistics for evaluation
-    num_groups: int | None = None  # gn: groups that the channels are parted into
-    virtual_batch: int | None = None  # bn_ghost: images whose statistics are taken together
-    r_max: float | None = None  # brn: largest correction of the scale, and one over the smallest
-    d_max: float | None = None  # brn: largest correction of the mean, in running standard deviations
-    ramp_start: float | None = None  # brn: share of the run that is plain batch norm; then the limits open
-    r_ramp_end: float | None = None  # brn: share of the run at which r_max is reached
-    d_ramp_end: float | None = None  # brn: share of the run at which d_max is reached
-    freeze_after: float | None = None  # batch norms: share of the run after which statistics stay; 1 never freezes
+    name: str = option("bn", "a name of enhance.norm.registry")
+    eps: float | None = option(None, "added to the variance", least=0)
+    momentum: float | None = option(
+        None, "batch norms: share of the new batch in the running statistics", least=0, most=1
+    )
+    track_running_stats: bool | None = option(None, "batch norms: keep running statistics for evaluation")
+    num_groups: int | None = option(None, "gn: groups that the channels are divided into", least=1)
+    virtual_batch: int | None = option(None, "bn_ghost: images whose statistics are taken together", least=1)
+    r_max: float | None = option(None, "brn: largest correction of the scale, and one over the smallest", least=1)
+    d_max: float | None = option(None, "brn: largest correction of the mean, in running standard deviations", least=0)
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of the layer: every field that the configuration sets, but for those of the trainer."""
-        fields = dataclasses.asdict(self)
-        del fields["name"], fields["freeze_after"]
-        return {key: value for key, value in fields.items() if value is not None}
+        """Keyword arguments of the layer: every field that is set."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "name"}
+        return {key: value for key, value in values.items() if value is not None}
 
 
 @dataclass
 class ModelSettings:
-    """The U-Net of `enhance.models.unet`."""
+    """The U-Net of `enhance.models`; these defaults are those of model=unet_tiny."""
 
-    name: str = "unet_tiny"
-    width: int = 16  # channels of the first level; each level down doubles them
-    depth: int = 3  # number of times the resolution is halved after the entry
-    unshuffle: int = 2  # pixel-unshuffle factor at the entry: 2 works at half resolution
-    activation: str = "leaky_relu"  # relu, leaky_relu, elu, gelu, silu, sigmoid or tanh
-    down: str = "max_pool"  # max_pool or strided
-    init: str = "kaiming"  # kaiming, xavier or torch: how the convolutions' first weights are drawn
-    init_scale: float = 1.0  # a factor on them
-    context: bool = False  # add what the whole image tells, by its channel means, on each way down
-    exposure: bool = False  # a second, small U-Net without norms sets the overall brightness
-    brightened: bool = False  # the U-Net also sees the image at one overall brightness
+    name: str = option("unet_tiny", "what reports call it")
+    width: int = option(16, "channels of the first level; each level down doubles them", least=1, most=4096)
+    depth: int = option(3, "number of times the resolution is halved after the entry", least=1)
+    unshuffle: int = option(2, "pixel-unshuffle factor at the entry: 2 works at half resolution", least=1)
+    activation: Activation = option(Activation.leaky_relu, "activation function")
+    init: Init = option(Init.kaiming, "how the convolutions' first weights are drawn")
+    init_scale: float = option(1.0, "factor on the first weights", above=0)
+    context: bool = option(False, "add the channel means of the whole image on each way down")
+    exposure: bool = option(True, "a second, small U-Net without norms sets the overall brightness")
+    brightened: bool = option(True, "the U-Net also sees the image at one overall brightness")
 
 
 @dataclass
 class ObjectiveSettings:
     """Weights of the parts of the loss; a part of weight 0 is not computed."""
 
-    l1: float = 1.0  # mean absolute error
-    charbonnier: float = 0.0  # sqrt(error^2 + 1e-6)
-    ssim: float = 0.2  # 1 - SSIM, window 11, sigma 1.5
-    ms_ssim: float = 0.0  # 1 - MS-SSIM
-    edge: float = 0.0  # mean absolute difference of Sobel gradients
-    colour: float = 0.0  # absolute difference of the channels' means
-    perceptual: float = 0.0  # mean absolute difference of VGG-16 features
-    vgg: str | None = None  # file of VGG-16 weights, for perceptual; None: torch's cache
-    gt_mean: bool = False  # each part but colour also at the target's brightness (arXiv 2507.20148)
+    l1: float = option(1.0, "mean absolute error", least=0)
+    ssim: float = option(0.2, "1 - SSIM, window 11, sigma 1.5", least=0)
+    perceptual: float = option(0.0, "mean absolute difference of VGG-16 features", least=0)
+    vgg: str | None = option(None, "file of VGG-16 weights, for perceptual; null: torch's cache", role=PLACE)
 
 
 @dataclass
 class OptimizerSettings:
     """AdamW (Loshchilov and Hutter 2019)."""
 
-    lr: float = 1e-3  # peak learning rate
-    lr_scaling: str = "none"  # none, sqrt or linear: how lr, then that of 8 images a step, follows their number
-    weight_decay: float = 1e-4  # of weights with two or more dimensions; norms and biases have none
-    beta1: float = 0.9
-    beta2: float = 0.99
-    clip: float = 1.0  # largest norm of the gradient; 0 does not clip
-    max_skipped: int = 10  # steps in a row whose gradient is not finite, after which the run ends
+    lr: float = option(1e-3, "peak learning rate", above=0)
+    lr_scaling: LrScaling = option(LrScaling.none, "how lr, then that of 8 images a step, follows their number")
+    weight_decay: float = option(1e-4, "of weights with two or more dimensions; norms and biases have none", least=0)
+    beta1: float = share(0.9, "decay of the mean of gradients")
+    beta2: float = share(0.99, "decay of the mean of squared gradients")
+    clip: float = option(1.0, "largest norm of the gradient; 0 does not clip", least=0)
+    max_skipped: int = option(10, "steps in a row without a finite gradient, after which the run ends", least=1)
 
 
 @dataclass
 class ScheduleSettings:
-    """Length of the run, and the learning rate over it: linear warm-up, then a cosine to the floor."""
+    """Length of the run, and what happens over it: linear warm-up, then a cosine to the floor."""
 
-    steps: int | None = 2000  # optimizer steps; give this or epochs
-    epochs: float | None = None  # passes over the training images; give this or steps
-    warmup: float = 0.03  # part of the run in which the learning rate rises
-    floor: float = 0.01  # last learning rate, as a part of the peak
-    # Passes over the training images in which the second U-Net of model.exposure learns, by a cosine of its own, and
-    # after which it stays; null: 40, but no fewer than 16000 crops, and through the simulated camera the whole run.
-    exposure_epochs: float | None = None
+    steps: int | None = option(2000, "optimizer steps; give this or epochs", least=1)
+    epochs: float | None = option(None, "passes over the training images; give this or steps", above=0)
+    warmup: float = share(0.03, "share of the run in which the learning rate rises")
+    floor: float = share(0.01, "last learning rate, as a share of the peak")
+    freeze_after: float = share(1.0, "share of the run after which batch norms are recalibrated and frozen; 1: never")
 
 
 @dataclass
 class ValidationSettings:
     """Scores on whole held-out images during training."""
 
-    every: int = 500  # steps between two validations; one more comes after the last step
-    recalibrate: bool = True  # take the batch norms' statistics again over whole training images before
-    recalibrate_images: int = 64  # training images for that
-    strips: int = 4  # images shown in TensorBoard
+    every: int = option(500, "steps between two validations; one more comes after the last step", least=1)
+    recalibrate: bool = option(True, "take the batch norms' statistics again over whole training images before")
+    recalibrate_images: int = option(64, "training images for that", least=1)
+    strips: int = option(4, "images shown in TensorBoard", least=0)
 
 
 @dataclass
 class Settings:
     """One training run."""
 
-    data: DataSettings = field(default_factory=DataSettings)
-    norm: NormSettings = field(default_factory=NormSettings)
-    model: ModelSettings = field(default_factory=ModelSettings)
-    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
-    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
-    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
-    validation: ValidationSettings = field(default_factory=ValidationSettings)
-    batch_size: int = 8  # crops that go through the network at once
-    accumulate: int = 1  # batches whose gradients are averaged into one optimizer step
-    average_decay: float = 0.999  # moving average of the weights; 0 keeps none
-    seed: int = 0
-    device: str = "auto"  # auto, cpu, cuda or cuda:N
-    precision: str = "auto"  # auto (bf16 where the device is fast at it), fp32, bf16 or fp16
-    channels_last: bool = True  # memory format of images and convolutions
-    checkpoint_activations: bool = False  # keep the U-Net's levels alone for backward, and compute the rest again
-    compile: bool = False  # torch.compile the forward and backward pass: faster steps after a slow first one
-    deterministic: bool = False  # only algorithms that repeat bit for bit, where CUDA has slower ones
-    threads: int | None = None  # CPU threads; None leaves torch's choice
-    runs: str = "runs"  # folder of all run folders
-    name: str | None = None  # run folder is <runs>/<date>-<name>; None makes one from norm, batch, model, data
-    on_full_disk: str = "stop"  # stop or go_on: where a checkpoint or a number cannot be written
-    sweep: str = "sweep"  # with -m: run folders are <runs>/<sweep>/<what was swept>
-    results: str | None = None  # with -m: CSV file, one row per finished run; None is <runs>/<sweep>/runs.csv
-    resume: str | None = None  # a run folder: go on with it, with its own settings; auto: with the run of these ones
+    data: DataSettings = group(DataSettings, "the pairs")
+    norm: NormSettings = group(NormSettings, "the normalization")
+    model: ModelSettings = group(ModelSettings, "the network")
+    objective: ObjectiveSettings = group(ObjectiveSettings, "the loss")
+    optimizer: OptimizerSettings = group(OptimizerSettings, "AdamW")
+    schedule: ScheduleSettings = group(ScheduleSettings, "length and learning rate")
+    validation: ValidationSettings = group(ValidationSettings, "scores on the way")
+    batch_size: int = option(8, "crops that go through the network at once", least=1)
+    accumulate: int = option(1, "batches whose gradients are averaged into one optimizer step", least=1)
+    average_decay: float = share(0.999, "decay of the moving average of the weights (ema); 0: the latest weights")
+    seed: int = option(0, "of weights, order, crops and noise", least=0, most=2**63 - 1)
+    device: str = option("auto", "auto, cpu, cuda or cuda:N", role=MACHINE)
+    precision: Precision = option(Precision.auto, "number format of the forward pass; auto: bf16 where it is fast")
+    channels_last: bool = option(True, "memory format of images and convolutions")
+    checkpoint_activations: bool = option(
+        False, "keep the U-Net's levels alone for backward, and compute the rest again", role=MACHINE
+    )
+    compile: bool = option(False, "torch.compile the step: faster after a slow first one")
+    deterministic: bool = option(False, "only algorithms that repeat bit for bit, where CUDA has faster ones")
+    threads: int | None = option(None, "CPU threads; null leaves torch's choice", least=1, most=1024, role=MACHINE)
+    runs: str = option("runs", "folder of all run folders", role=LABEL)
+    name: str | None = option(None, "run folder is <runs>/<date>-<name>; null: norm, batch, model, data", role=LABEL)
+    on_full_disk: OnFullDisk = option(
+        OnFullDisk.stop, "what to do where a checkpoint or a number cannot be written", role=MACHINE
+    )
+    sweep: str = option("sweep", "with -m: run folders are <runs>/<sweep>/<what is swept>", role=LABEL)
+    results: str | None = option(None, "with -m: CSV file of results; null: <runs>/<sweep>/runs.csv", role=LABEL)
+    resume: str | None = option(
+        None, "run folder to go on with, by its own settings; auto: the run of these settings, or a new one", role=LABEL
+    )
 
     @property
     def images_per_step(self) -> int:
@@ -182,24 +270,25 @@ class Settings:
 class EvaluationSettings:
     """One evaluation of a checkpoint."""
 
-    checkpoint: str | None = None  # a run folder (its best.pt) or a .pt file; None takes the newest of `runs`
-    data: DataSettings | None = None  # None takes the data of the run that wrote the checkpoint
-    protocol: str = "plain"  # plain (RGB, with and without GT-mean), or all: 8 bits, grey, Y and LPIPS as well
-    recalibrate: str | None = None  # train or target: also score with batch norms recalibrated now, on which images
-    runs: str = "runs"  # folder of all run folders
-    device: str = "auto"  # auto, cpu, cuda or cuda:N
-    out: str | None = None  # folder of the report; None makes evaluation-<data>-<split> in the run folder
+    checkpoint: str | None = option(None, "run folder (its best.pt) or .pt file; null: the newest of runs")
+    data: DataSettings | None = option(None, "null: the data of the run that wrote the checkpoint")
+    protocol: Protocol = option(Protocol.plain, "plain: RGB, with and without GT-mean; all: 8 bits, grey, Y, LPIPS too")
+    recalibrate: Recalibrate | None = option(None, "also score with batch norms recalibrated now, on which images")
+    runs: str = option("runs", "folder of all run folders")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    out: str | None = option(None, "folder of the report; null: evaluation-<data>-<split> in the run folder")
 
 
-PLACES = ("root", "val_root", "low", "normal", "split")  # of DataSettings: paths of the user
-# What a run may change when it goes on: where its data lie, and how the machine works, which make no other result.
-_MACHINE = ("data.workers", "data.cache_gib", "device", "threads", "on_full_disk")
-MOVABLE = (*(f"data.{place}" for place in PLACES), *_MACHINE)
-
-
-def move(settings: Settings, to: Settings, keys: Iterable[str] = MOVABLE) -> None:
-    """Give the settings of a run those of another place or machine, in place."""
-    for key in keys:
-        group, _, name = key.rpartition(".")
-        one, other = ((getattr(each, group) if group else each) for each in (settings, to))
-        setattr(one, name, getattr(other, name))
+def flat(settings: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Field and value of each setting below a dataclass, by its key such as `optimizer.lr`."""
+    entries: dict[str, tuple[Any, Any]] = {}
+    for each in fields(settings):
+        value, key = getattr(settings, each.name), prefix + each.name
+        if is_dataclass(value):
+            entries |= flat(value, f"{key}.")
+        elif isinstance(value, dict):
+            for name, inner in value.items():
+                entries |= flat(inner, f"{key}.{name}.")
+        else:
+            entries[key] = (each, value)
+    return entries

@@ -4,21 +4,20 @@ from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from enhance.studies.cameras import on_cameras
 from enhance.studies.comparison import (
     Curve,
     are_numbers,
     by_statistics,
     curves,
-    label_of,
-    mean_of,
+    labels,
+    on_cameras,
     on_validation,
     ordered,
 )
-from enhance.studies.runs import Run
 
 _MARKERS = "osD^vP*X<>"
 _STYLES = {  # a norm looks the same in every figure of the study
@@ -28,7 +27,7 @@ _STYLES = {  # a norm looks the same in every figure of the study
 _SPREAD = 0.16  # of the points at one value over the axis, so that their intervals do not hide each other
 
 
-def draw_all(runs: list[Run], key: str, folder: Path) -> list[Path]:
+def draw_all(runs: pd.DataFrame, key: str, folder: Path) -> list[Path]:
     """Write the figures that the runs allow into `folder`; returns the files."""
     short = key.split(".")[-1]
     figures = {
@@ -37,7 +36,7 @@ def draw_all(runs: list[Run], key: str, folder: Path) -> list[Path]:
         f"validation_against_{short}.png": against(
             on_validation(runs), key, "psnr_validation", "PSNR on the validation images, dB"
         ),
-        "split_of_the_loss.png": split_of_the_loss(runs, key),
+        "split_of_the_loss.png": _panels(by_statistics(runs, key), key),
         "training_and_new_images.png": training_and_new_images(runs, key),
         "learning_curves.png": learning_curves(runs),
         "other_cameras.png": against(on_cameras(runs), "camera", "psnr", "PSNR, dB"),
@@ -53,24 +52,18 @@ def draw_all(runs: list[Run], key: str, folder: Path) -> list[Path]:
     return list(drawn)
 
 
-def against(runs: list[Run], key: str, score: str, title: str) -> Figure | None:
+def against(runs: pd.DataFrame, key: str, score: str, title: str) -> Figure | None:
     """A score against a setting; None where no run has it."""
-    found = curves(runs, score, key)
-    if not found:
+    lines = curves(runs, score, key)
+    if not lines:
         return None
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    _panel(figure.subplots(), found, key)
-    figure.axes[0].set_ylabel(title)
-    figure.axes[0].legend(ncols=2, fontsize=8)
+    figure, axes = _single(key, title)
+    _draw(axes, lines, key)
+    axes.legend(ncols=2, fontsize=8)
     return figure
 
 
-def split_of_the_loss(runs: list[Run], key: str) -> Figure | None:
-    """For each batch norm, its PSNR by each kind of statistics; None without batch norms."""
-    return _panels(by_statistics(runs, key), key)
-
-
-def training_and_new_images(runs: list[Run], key: str) -> Figure | None:
+def training_and_new_images(runs: pd.DataFrame, key: str) -> Figure | None:
     """For each norm, its PSNR on training images and on new ones; None where only one is known."""
     on_new, on_training = curves(runs, "psnr", key), curves(runs, "psnr_train", key)
     return _panels(
@@ -78,72 +71,75 @@ def training_and_new_images(runs: list[Run], key: str) -> Figure | None:
     )
 
 
-def learning_curves(runs: list[Run]) -> Figure | None:
+def learning_curves(runs: pd.DataFrame) -> Figure | None:
     """Validation PSNR against images seen, the mean over seeds; None without run folders that validated on the way."""
-    points: dict[str, dict[int, list[float]]] = {}
-    for run in runs:
-        if len(run.curve) > 1:
-            by_images = points.setdefault(label_of(run, "", runs), {})
-            for images, psnr in run.curve:
-                by_images.setdefault(images, []).append(psnr)
-    if not points:
+    points = runs.filter(like="psnr_at_").dropna(thresh=2)
+    if points.empty:
         return None
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for label, by_images in sorted(points.items()):
-        axes.plot(list(by_images), [mean_of(values).value for values in by_images.values()], marker=".", label=label)
-    axes.set(xlabel="training images seen", ylabel="validation PSNR, dB")
-    axes.grid(alpha=0.3)
+    runs = runs.loc[points.index]
+    figure, axes = _single("training images seen", "validation PSNR, dB")
+    for label, curve in points.groupby(labels(runs, "")).mean().iterrows():
+        curve = curve.dropna().rename(lambda column: int(column.removeprefix("psnr_at_"))).sort_index()
+        axes.plot(curve.index, curve, marker=".", label=label)
     axes.legend(fontsize=8)
     return figure
 
 
-def against_cost(runs: list[Run], cost: str, title: str) -> Figure | None:
+def against_cost(runs: pd.DataFrame, cost: str, title: str) -> Figure | None:
     """PSNR against what a step costs, a line for each norm through its batch sizes; None where the cost is unknown."""
     costs, scores = curves(runs, cost, "batch_size"), curves(runs, "psnr", "batch_size")
     if not costs:
         return None
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _single(f"{title} (numbers: batch size)", "PSNR, dB")
     for (label, curve), (colour, marker) in zip(costs.items(), _styles(costs), strict=True):
-        points = [(each.value, scores[label][size].value) for size, each in curve.items()]
-        axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=label)
-        for size, point in zip(curve, points, strict=True):
-            axes.annotate(size, point, textcoords="offset points", xytext=(4, 3), fontsize=7)
+        psnr = scores[label].loc[curve.index, "mean"]
+        axes.plot(curve["mean"], psnr, color=colour, marker=marker, label=label)
+        for size, *point in zip(curve.index, curve["mean"], psnr, strict=True):
+            axes.annotate(size, tuple(point), textcoords="offset points", xytext=(4, 3), fontsize=7)
     axes.set_xscale("log")
-    axes.set(xlabel=f"{title} (numbers: batch size)", ylabel="PSNR, dB")
-    axes.grid(alpha=0.3)
     axes.legend(ncols=2, fontsize=8)
     return figure
 
 
-def _styles(labels: Collection[str]) -> list[tuple[str, str]]:
-    """Colour and marker of each label: the norm's own where all of them are norms of the study."""
-    if _STYLES.keys() >= set(labels):
-        return [_STYLES[label] for label in labels]
-    return [(f"C{number}", _MARKERS[number % len(_MARKERS)]) for number in range(len(labels))]
+def _single(x: str, y: str) -> tuple[Figure, Axes]:
+    """A figure of one panel, and what its axes are."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(alpha=0.3)
+    return figure, axes
 
 
-def _panels(found: dict[str, dict[str, Curve]], key: str) -> Figure | None:
+def _styles(names: Collection[str]) -> list[tuple[str, str]]:
+    """Colour and marker of each name: the norm's own where all of them are norms of the study."""
+    if _STYLES.keys() >= set(names):
+        return [_STYLES[name] for name in names]
+    return [(f"C{number}", _MARKERS[number % len(_MARKERS)]) for number in range(len(names))]
+
+
+def _panels(panels: dict[str, dict[str, Curve]], key: str) -> Figure | None:
     """A panel for each label; None without labels."""
-    if not found:
+    if not panels:
         return None
-    columns = min(4, len(found))
-    rows = -(-len(found) // columns)
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.4 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
-    for axes, (label, lines) in zip(panels, found.items(), strict=False):
-        _panel(axes, lines, key)
+    grid = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for axes, (label, lines) in zip(grid, panels.items(), strict=False):
+        _draw(axes, lines, key)
+        axes.set_ylabel("PSNR, dB")
+        axes.grid(alpha=0.3)
         axes.set_title(label, fontsize=9)
         axes.label_outer()
-    for axes in list(panels)[len(found) :]:
+    for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    figure.axes[0].legend(fontsize=8)
+    grid[0].legend(fontsize=8)
     return figure
 
 
-def _panel(axes: Axes, lines: dict[str, Curve], key: str) -> None:
-    values = ordered(value for curve in lines.values() for value in curve)
+def _draw(axes: Axes, lines: dict[str, Curve], key: str) -> None:
+    """Each line with its intervals: over a logarithmic axis where the values are numbers, else points side by side."""
+    values = ordered(value for curve in lines.values() for value in curve.index)
     numeric = are_numbers(values)
     if numeric:
         axes.set_xscale("log")
@@ -154,12 +150,10 @@ def _panel(axes: Axes, lines: dict[str, Curve], key: str) -> None:
         places = {value: float(number) for number, value in enumerate(values)}
     for number, ((label, curve), (colour, marker)) in enumerate(zip(lines.items(), _styles(lines), strict=True)):
         aside = _SPREAD * (2 * number / max(1, len(lines) - 1) - 1)
-        x = [places[value] * gap**aside if numeric else places[value] + 2 * aside for value in curve]
-        half_widths = [0.0 if mean.seeds < 2 else mean.half_width for mean in curve.values()]
         axes.errorbar(
-            x,
-            [mean.value for mean in curve.values()],
-            half_widths,
+            [places[value] * gap**aside if numeric else places[value] + 2 * aside for value in curve.index],
+            curve["mean"],
+            curve["half"].fillna(0),
             color=colour,
             marker=marker,
             markersize=5,
@@ -170,5 +164,4 @@ def _panel(axes: Axes, lines: dict[str, Curve], key: str) -> None:
         )
     axes.set_xticks([places[value] for value in values], values, minor=False)
     axes.minorticks_off()
-    axes.set(xlabel="batch size" if key == "batch_size" else key, ylabel="PSNR, dB")
-    axes.grid(alpha=0.3)
+    axes.set_xlabel("batch size" if key == "batch_size" else key)

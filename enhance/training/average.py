@@ -1,11 +1,11 @@
-"""Moving average of the weights (Polyak and Juditsky 1992), the model that is validated and kept."""
+"""Exponential moving average of the weights (Polyak and Juditsky 1992): the model that is validated and saved."""
 
 import copy
 
 import torch
 from torch import Tensor
 
-from enhance.models.unet import UNet
+from enhance.models.model import EnhancementModel
 
 
 class WeightAverage:
@@ -21,13 +21,13 @@ class WeightAverage:
         decay: largest decay; 0 makes `model` a copy of the latest weights.
     """
 
-    def __init__(self, model: UNet, decay: float) -> None:
+    def __init__(self, model: EnhancementModel, decay: float) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).eval()
         self._begun = False
 
     @torch.no_grad()
-    def update(self, model: UNet, step: int) -> None:
+    def update(self, model: EnhancementModel, step: int) -> None:
         """Take in the weights after step number `step`, counted from 1 for the average; a new 1 starts it anew."""
         averaged: list[Tensor] = list(self.model.parameters())
         current: list[Tensor] = list(model.parameters())
@@ -39,8 +39,8 @@ class WeightAverage:
         self._begun = True
         buffers, latest = list(self.model.buffers()), list(model.buffers())
         for dtype in {buffer.dtype for buffer in buffers}:  # together: alone, each copy is a call of the device
-            own, new = ([each for each in side if each.dtype == dtype] for side in (buffers, latest))
-            torch._foreach_copy_(own, new)
+            ours, theirs = ([each for each in side if each.dtype == dtype] for side in (buffers, latest))
+            torch._foreach_copy_(ours, theirs)
 
     def load(self, model_state: dict[str, Tensor], step: int) -> None:
         """Go on from the averaged weights after `step` steps."""

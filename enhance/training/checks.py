@@ -22,9 +22,9 @@ def check_batch(settings: Settings, train: PairSource) -> None:
         SettingsError: they do not.
         DataError: batch or crop is larger than what it is taken from.
     """
-    if settings.batch_size % ranks.count():
+    if settings.batch_size % ranks.world_size():
         raise SettingsError(
-            f"batch_size={settings.batch_size} is shared out by {ranks.count()} processes: choose a multiple of it"
+            f"batch_size={settings.batch_size} is shared out by {ranks.world_size()} processes: choose a multiple of it"
         )
     if settings.batch_size > len(train):
         raise DataError(
@@ -47,14 +47,14 @@ def check_batch(settings: Settings, train: PairSource) -> None:
 def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:
     """What a person should know who trains batch norms with these batches, a line each.
 
-    Frozen batch norm takes no statistics, and ghost batch norm those of the number of images that it was told.
+    Frozen batch norm takes no statistics, and ghost batch norm those of `norm.virtual_batch` images.
     """
     norms = [module for module in model.modules() if isinstance(module, BatchNorm) and not module.frozen]
     name, size = settings.norm.name, settings.batch_size
     warnings = []
-    if ranks.count() > 1 and any(not isinstance(module, GhostBatchNorm | SyncBatchNorm) for module in norms):
+    if ranks.world_size() > 1 and any(not isinstance(module, GhostBatchNorm | SyncBatchNorm) for module in norms):
         warnings.append(
-            f"warning: norm={name} takes its statistics of the {size // ranks.count()} crops of each process; "
+            f"warning: norm={name} takes its statistics of the {size // ranks.world_size()} crops of each process; "
             f"norm=sync_bn takes them of all {size}"
         )
     if settings.accumulate > 1 and any(not isinstance(module, GhostBatchNorm) for module in norms):
@@ -70,16 +70,16 @@ def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:
     return warnings
 
 
-def check_images(folder: Path, kept: dict[str, list[Any]], here: dict[str, list[Any]]) -> None:
+def check_images(folder: Path, before: dict[str, list[Any]], here: dict[str, list[Any]]) -> None:
     """A run goes on with the images that it had: their names, and the sizes of those to train on, where its checkpoint
     keeps them.
 
     Raises:
         DataError: these are others.
     """
-    if kept == {key: here[key] for key in kept}:
+    if before == {key: here[key] for key in before}:
         return
-    counts = [f"{len(each['training'])} for training and {len(each['validation'])}" for each in (kept, here)]
+    counts = [f"{len(each['training'])} for training and {len(each['validation'])}" for each in (before, here)]
     raise DataError(
         f"resume={folder}: the images are not those of the run, by name and size (it had {counts[0]} for validation, "
         f"here are {counts[1]}); bring them back, give data.root=, or start a new run"

@@ -13,12 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 from enhance import ranks
 from enhance.cost.memory import plan_memory
 from enhance.cost.memory_fit import less_memory
-from enhance.device import memory_told, repeating_shapes
-from enhance.models.unet import build_unet
+from enhance.device import out_of_memory_hint, repeating_shapes
+from enhance.models.build import build_model
 from enhance.norm.frozen import freeze
 from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
-from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
 from enhance.training.freezing import freeze_step
 from enhance.training.loss import Loss, compiled, training_loss
@@ -31,45 +30,39 @@ Batches = Iterator[Tensor]  # low and normal, uint8 (2, N, 3, H, W), on the CPU
 
 
 class Learner:
-    """A U-Net, its moving average and its optimizer. Ranks have one each, which are the same at every step.
+    """A model, its moving average and its optimizer. Each rank has its own; they are the same after every step.
 
     Args:
         settings: validated settings of the run.
         device: the model lives and learns there.
         dtype: what the forward pass computes in.
         steps: optimizer steps of the whole run.
-        exposure_steps: those in which a second U-Net, `model.exposure`, learns; None: all.
+        early_steps: those in which the model's early parameters learn; None: all.
 
     Raises:
-        UserError: the weights that `objective.perceptual` needs are missing or damaged.
+        UserError: the weights that `objective.perceptual` needs are missing or damaged; or compile=true does not work.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        device: torch.device,
-        dtype: torch.dtype,
-        steps: int,
-        exposure_steps: int | None = None,
+        self, settings: Settings, device: torch.device, dtype: torch.dtype, steps: int, early_steps: int | None = None
     ) -> None:
         self.settings = settings
         self.device = device
         self.dtype = dtype
         self.steps = steps
-        self._exposure_steps = steps if exposure_steps is None else exposure_steps
+        self._early_steps = steps if early_steps is None else early_steps
         torch.manual_seed(settings.seed)
         self._memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
-        model = build_unet(settings.model, settings.norm, settings.checkpoint_activations)
+        model = build_model(settings.model, settings.norm, settings.checkpoint_activations)
         self.model = model.to(device).to(memory_format=self._memory_format)
         self.average = WeightAverage(self.model, settings.average_decay)
         self.freeze_step = freeze_step(settings, self.model, steps)
         self.optimizer = build_optimizer(self.model, settings.optimizer, settings.images_per_step)
-        self._schedule = learning_rate(self.optimizer, settings.schedule, steps, self._exposure_steps)
-        self._scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
-        objective = Objective(settings.objective).to(device)
-        loss = training_loss(self.model, objective, device, self.dtype)
+        self._schedule = learning_rate(self.optimizer, settings.schedule, steps, self._early_steps)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        loss = training_loss(self.model, Objective(settings.objective).to(device), device, dtype)
         self.losses = _Losses(self.model, loss, compiled(loss, device) if settings.compile else loss)
-        self._shared = self._share()
+        self._parallel = self._distributed()
         self.step = 0  # number of the last one
         self.skipped = Skipped()
 
@@ -88,38 +81,42 @@ class Learner:
         freeze(self.model)
         freeze(self.average.model)
 
-    def advance(self, batches: Batches, meter: Meter, watched: bool) -> None:
+    def advance(self, batches: Batches, meter: Meter, run_hooks: bool) -> None:
         """Take the next step.
 
         Args:
-            watched: hooks on the model see the forward pass; a compiled model runs none.
+            run_hooks: hooks on the model are to run, which a compiled model does not: this step is not compiled.
 
         Raises:
             UserError: the device's memory is too small.
         """
-        settings = self.settings
-        if self.step >= self._exposure_steps:
-            self._settle_exposure()
+        if self.step >= self._early_steps:
+            self._stop_early_parameters()
         set_progress(self.model, self.step / self.steps)
-        losses = []
-        for number in range(settings.accumulate):
-            with meter.waiting():
-                images = next(batches)
-            low, normal = self._to_device(images)
-            del images  # which would be held through the step
-            batch = self.step * settings.accumulate + number
-            low, normal = augment(low, normal, settings.data, settings.seed, batch, ranks.own(), ranks.count())
-            with (
-                memory_told(self.device, self._less_memory),
-                repeating_shapes(),
-                self._gradients_apart(number),
-            ):
-                loss, parts = (self._shared or self.losses)(low, normal, watched)
-                self._scaler.scale(loss / settings.accumulate).backward()
-            losses.append(loss.detach())
-            meter.add(len(low), losses[-1], parts)
+        losses = [self._backward(batches, meter, run_hooks, number) for number in range(self.settings.accumulate)]
+        self._update(losses, meter)
+        self.step += 1
+        # Weights from before the freezing never saw the frozen statistics: their average starts anew.
+        self.average.update(self.model, self.step - self.freeze_step if self.frozen else self.step)
+        self._schedule.step()
+
+    def _backward(self, batches: Batches, meter: Meter, run_hooks: bool, number: int) -> Tensor:
+        """Add the gradient of batch `number` of the step; its loss."""
+        with meter.waiting():
+            images = next(batches)
+        low, normal = self._to_device(images)
+        del images  # else they take memory through the step
+        with out_of_memory_hint(self.device, self._less_memory), repeating_shapes(), self._synchronized(number):
+            loss, parts = (self._parallel or self.losses)(low, normal, run_hooks)
+            self._scaler.scale(loss / self.settings.accumulate).backward()
+        meter.add(len(low), loss.detach(), parts)
+        return loss.detach()
+
+    def _update(self, losses: list[Tensor], meter: Meter) -> None:
+        """Take the optimizer's step, unless a gradient is not finite."""
         self._scaler.unscale_(self.optimizer)
-        meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.optimizer.clip or math.inf)
+        max_norm = self.settings.optimizer.clip or math.inf
+        meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
         finite = torch.stack(losses).isfinite().all() if self._scaler.is_enabled() else meter.grad_norm.isfinite()
         skipped = finite.logical_not()
         self.skipped.note(skipped)
@@ -128,31 +125,28 @@ class Learner:
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        # Weights from before the freezing never saw the frozen statistics: their average starts anew.
-        self.average.update(self.model, self.step - self.freeze_step if self.frozen else self.step)
-        self._schedule.step()
 
     def _less_memory(self) -> str:
         return less_memory(plan_memory(self.settings, self.device, self.dtype))
 
-    def _share(self) -> DistributedDataParallel | None:
-        return DistributedDataParallel(self.losses) if ranks.count() > 1 else None
+    def _distributed(self) -> DistributedDataParallel | None:
+        return DistributedDataParallel(self.losses) if ranks.world_size() > 1 else None
 
-    def _settle_exposure(self) -> None:
-        """From now on the second U-Net stays as it is, and no time goes into its gradients."""
-        exposure = self.model.exposure
-        if exposure is None or not next(exposure.parameters()).requires_grad:
+    def _stop_early_parameters(self) -> None:
+        """From now on they stay as they are, and no time goes into their gradients."""
+        learning = [parameter for parameter in self.model.early_parameters() if parameter.requires_grad]
+        if not learning:
             return
-        exposure.requires_grad_(False)
-        self._shared = None  # before the next one, for it hooks on the parameters
-        self._shared = self._share()  # it waits for a gradient of every parameter that had one when it was made
+        for parameter in learning:
+            parameter.requires_grad_(False)
+        self._parallel = None  # before the next one, for it hooks on the parameters
+        self._parallel = self._distributed()  # it waits for the gradients of those that had one when it was made
 
-    def _gradients_apart(self, number: int) -> AbstractContextManager[None]:
+    def _synchronized(self, number: int) -> AbstractContextManager[None]:
         """Ranks exchange gradients with the last batch of a step, which holds the sum of all."""
-        if self._shared is None or number == self.settings.accumulate - 1:
+        if self._parallel is None or number == self.settings.accumulate - 1:
             return contextlib.nullcontext()
-        return self._shared.no_sync()
+        return self._parallel.no_sync()
 
     def _to_device(self, images: Tensor) -> list[Tensor]:
         """uint8 (2, N, 3, H, W) on the CPU -> low and normal, float32 in [0, 1], on the device."""
@@ -160,7 +154,7 @@ class Learner:
         return [side.to(torch.float32, memory_format=self._memory_format).div_(255) for side in images]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps for going on, besides the moving average."""
+        """What a checkpoint needs for resuming, besides the moving average."""
         return {name: part.state_dict() for name, part in self._parts().items()} | {"skipped": self.skipped.total}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -182,5 +176,5 @@ class _Losses(nn.Module):
         self._eager = eager
         self._fast = fast
 
-    def forward(self, low: Tensor, normal: Tensor, watched: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        return (self._eager if watched else self._fast)(low, normal)
+    def forward(self, low: Tensor, normal: Tensor, run_hooks: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        return (self._eager if run_hooks else self._fast)(low, normal)

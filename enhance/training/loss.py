@@ -7,21 +7,15 @@ import torch
 from torch import Tensor
 
 from enhance.errors import SettingsError
-from enhance.models.brightness import factor_to, mean_grey
-from enhance.models.unet import UNet
+from enhance.models.model import EnhancementModel
 from enhance.training.objective import Objective
-
-_MOST_BRIGHTER = 5.0
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 
 
-def training_loss(model: UNet, objective: Objective, device: torch.device, dtype: torch.dtype) -> Loss:
-    """Function of a dark and a bright batch (N, 3, H, W) in [0, 1]: the objective, and its parts.
-
-    Where a second U-Net sets the exposure, the objective sees the output at the target's brightness, and that U-Net is
-    trained beside it by the mean absolute error of its own output: position by position, for it would overfit the few
-    brightnesses that a data set has.
+def training_loss(model: EnhancementModel, objective: Objective, device: torch.device, dtype: torch.dtype) -> Loss:
+    """Function of a dark and a bright batch (N, 3, H, W) in [0, 1]: the objective plus the model's own losses, and the
+    parts of both, detached.
 
     Args:
         dtype: what the model computes in; parameters and objective are float32.
@@ -29,16 +23,12 @@ def training_loss(model: UNet, objective: Objective, device: torch.device, dtype
 
     def loss(low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            output = model.detail(low)
-            exposed = None if model.exposure is None else model.exposure(low)
-        output = output.float()
-        if exposed is None:
-            return objective(output, normal)
-        # Limited, so that the output itself becomes bright: the first ones are as dark as the input.
-        factor = factor_to(output.clamp(0, 1), mean_grey(normal)).clamp(max=_MOST_BRIGHTER)
-        loss, parts = objective(output * factor, normal)
-        error = (exposed.float() - normal).abs().mean()
-        return loss + error, parts | {"exposure": error.detach()}
+            output, own = model.training_output(low, normal)
+        total, parts = objective(output, normal)
+        for name, value in own.items():
+            total = total + value
+            parts[name] = value.detach()
+        return total, parts
 
     return loss
 
@@ -57,6 +47,6 @@ def compiled(loss: Loss, device: torch.device) -> Loss:
         raise SettingsError(
             f"compile=true: torch.compile does not work here ({reason}): install {needed}, or leave compile=false"
         ) from error
-    # On the CPU torch 2.14 reorders the two U-Nets' operations so that one reads memory before it is written.
+    # On the CPU torch 2.14 reorders the operations of two networks so that one reads memory before it is written.
     options: dict[str, Any] = {"reorder_for_peak_memory": False} if device.type == "cpu" else {}
     return torch.compile(loss, fullgraph=True, dynamic=False, options=options)

@@ -1,4 +1,4 @@
-"""What is measured over the steps between two looks at the loss."""
+"""What is measured over the steps between two readings of the loss."""
 
 import time
 from collections.abc import Iterator
@@ -41,12 +41,12 @@ class Meter:
 
     def read(self) -> dict[str, float]:
         """Means over the ranks since the last reading; NaN where no loss was finite."""
-        sums = ranks.summed(torch.stack([torch.as_tensor(self.batches).float(), *self.sums.values()]))
+        sums = ranks.all_sum(torch.stack([torch.as_tensor(self.batches).float(), *self.sums.values()]))
         means = {f"train/{name}": value for name, value in zip(self.sums, (sums[1:] / sums[0]).tolist(), strict=True)}
         seconds = time.perf_counter() - self.began
         values = means | {
             "train/grad_norm": self.grad_norm.item(),
-            "system/images_per_second": self.images * ranks.count() / seconds,
+            "system/images_per_second": self.images * ranks.world_size() / seconds,
             "system/data_wait": self.waited / seconds,
         }
         self._restart()

@@ -3,13 +3,11 @@
 import math
 from functools import partial
 
-from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from enhance.models.model import EnhancementModel
 from enhance.settings import OptimizerSettings, ScheduleSettings, Settings
-
-_FEWEST_FOR_EXPOSURE = 16_000  # crops: fewer teach nothing, however few the images
 
 
 def total_steps(schedule: ScheduleSettings, num_images: int, images_per_step: int) -> int:
@@ -21,18 +19,21 @@ def total_steps(schedule: ScheduleSettings, num_images: int, images_per_step: in
 
 
 def exposure_steps(settings: Settings, num_images: int, steps: int) -> int:
-    """How many of the run's `steps` the second U-Net of `model.exposure` learns for. In more it would learn by heart
-    how bright each training scene is, unless the camera changes that at every crop (docs/results.md)."""
-    epochs = settings.schedule.exposure_epochs
-    if epochs is None and settings.data.through_camera:
+    """How many of the run's `steps` the exposure network learns for. In more it would learn by heart how bright each
+    training scene is, unless the camera changes that at every crop (docs/results.md)."""
+    epochs = settings.data.exposure_epochs
+    if epochs is None:
         return steps
-    images = max(40 * num_images, _FEWEST_FOR_EXPOSURE) if epochs is None else epochs * num_images
-    return min(steps, math.ceil(images / settings.images_per_step))
+    return min(steps, math.ceil(max(epochs * num_images, settings.data.exposure_crops) / settings.images_per_step))
 
 
-def learning_rate(optimizer: Optimizer, schedule: ScheduleSettings, steps: int, exposure_steps: int) -> LambdaLR:
+def learning_rate(optimizer: Optimizer, schedule: ScheduleSettings, steps: int, early_steps: int) -> LambdaLR:
     """Linear warm-up to the optimizer's learning rate, then a cosine (Loshchilov and Hutter 2017) to the floor, over
-    `steps` and, where a group is that of `model.exposure`, over `exposure_steps`."""
+    `steps` and, for early parameters, over `early_steps`.
+
+    Args:
+        optimizer: from `build_optimizer`.
+    """
 
     def factor(length: int, step: int) -> float:
         warmup = round(schedule.warmup * length)
@@ -41,7 +42,7 @@ def learning_rate(optimizer: Optimizer, schedule: ScheduleSettings, steps: int, 
         progress = (step - warmup) / max(1, length - warmup)
         return schedule.floor + (1 - schedule.floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
-    lengths = [exposure_steps if group.get("exposure") else steps for group in optimizer.param_groups]
+    lengths = [early_steps if group["early"] else steps for group in optimizer.param_groups]
     return LambdaLR(optimizer, [partial(factor, length) for length in lengths])
 
 
@@ -52,16 +53,17 @@ def peak_lr(optimizer: OptimizerSettings, images_per_step: int) -> float:
     return optimizer.lr * (images_per_step / 8) ** power
 
 
-def build_optimizer(model: nn.Module, optimizer: OptimizerSettings, images_per_step: int = 8) -> AdamW:
-    """AdamW; vectors (norms and biases) do not decay. Fused: it takes no step where its `found_inf` is 1. A second
-    U-Net, `model.exposure`, has groups of its own, marked `exposure`."""
-    parts: dict[bool, list[nn.Parameter]] = {False: [], True: []}
-    for name, parameter in model.named_parameters():
-        parts[name.startswith("exposure.")].append(parameter)
+def build_optimizer(model: EnhancementModel, optimizer: OptimizerSettings, images_per_step: int = 8) -> AdamW:
+    """AdamW; vectors (norms and biases) do not decay. Fused: it takes no step where its `found_inf` is 1.
+
+    The model's early parameters have groups of their own, in which `early` is true.
+    """
+    early = {id(parameter) for parameter in model.early_parameters()}
     groups = []
-    for exposure, parameters in parts.items():
+    for is_early in (False, True):
+        parameters = [each for each in model.parameters() if (id(each) in early) == is_early]
         matrices, vectors = ([p for p in parameters if (p.dim() > 1) == decays] for decays in (True, False))
         if parameters:
-            groups.append({"params": matrices, "weight_decay": optimizer.weight_decay, "exposure": exposure})
-            groups.append({"params": vectors, "weight_decay": 0.0, "exposure": exposure})
+            groups.append({"params": matrices, "weight_decay": optimizer.weight_decay, "early": is_early})
+            groups.append({"params": vectors, "weight_decay": 0.0, "early": is_early})
     return AdamW(groups, lr=peak_lr(optimizer, images_per_step), betas=(optimizer.beta1, optimizer.beta2), fused=True)

@@ -8,14 +8,16 @@ from typing import Any
 
 from enhance import ranks
 from enhance.cost.memory_fit import check_memory
-from enhance.data.loader import crop_names, open_training, training_batches
-from enhance.data.workers import worker_end_told
+from enhance.data.batches import crop_names, training_batches, worker_errors
+from enhance.data.fingerprint import with_content
+from enhance.data.open import open_data
+from enhance.data.pairs import spread
 from enhance.device import (
     available_memory,
     choose_device,
-    forget_peak,
-    memory_told,
+    out_of_memory_hint,
     peak_memory_gib,
+    reset_peak_memory,
     set_up_torch,
 )
 from enhance.errors import DataError, RunComplete, UserError
@@ -25,76 +27,116 @@ from enhance.run.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.run.progress import Progress
 from enhance.run.record import Record
 from enhance.settings import Settings
-from enhance.training.announce import announce
 from enhance.training.checks import check_batch, check_images
 from enhance.training.freezing import recalibrate_and_freeze
 from enhance.training.learner import Batches, Learner
 from enhance.training.meter import Meter
 from enhance.training.schedule import exposure_steps, total_steps
 from enhance.training.statistics_gap import statistics_gap
-from enhance.training.validation import recalibrate_for, validate
+from enhance.training.summary import summary
+from enhance.training.validation import Validation, recalibrate_for, strips, validate, write_report
 
 READ_EVERY = 20  # steps between two looks at the loss: each look waits for the device
+
+
+def train(settings: Settings, folder: Path | None = None, last: Checkpoint | None = None) -> "Trainer":
+    """Train one run to its end.
+
+    Args:
+        settings: validated settings of the run.
+        folder: of the new run, or of the one that goes on; None names a new one by date.
+        last: the checkpoint to go on from, exactly where it stopped; None begins a new run.
+
+    Raises:
+        UserError: settings, data or checkpoint cannot be used, or what `Trainer.fit` raises.
+        RunComplete: nothing is left to do.
+    """
+    if last is None:
+        settings.data = with_content(settings.data)
+    trainer = Trainer(settings)
+    if last is not None:  # its images are checked one by one
+        assert folder is not None
+        trainer.restore(folder, last)
+    with Record(settings, folder, None if last is None else last.step) as record:
+        trainer.fit(record)
+    return trainer
 
 
 class Trainer:
     """Trains one U-Net as the settings say.
 
-    Everything that can be wrong is checked here, before a run folder exists and before the first step.
+    Everything that can be wrong is checked here, before the first step; nothing is written.
 
     Args:
         settings: validated settings of the run.
-        resume: the run folder and its last checkpoint, to go on exactly where it stopped.
-        folder: of the new run; None names one by date.
 
     Raises:
-        UserError: data, settings or checkpoint that cannot be used.
+        UserError: data or settings that cannot be used.
     """
 
-    def __init__(
-        self, settings: Settings, resume: tuple[Path, Checkpoint] | None = None, folder: Path | None = None
-    ) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.device = choose_device(settings.device)
         set_up_torch(settings.threads, settings.deterministic)
-        forget_peak(self.device)  # of the runs of a sweep before this one
-        self.plan = plan = check_memory(settings, self.device, available_memory(self.device))
-        self.train, self.validation = open_training(settings.data)
+        reset_peak_memory(self.device)  # of the runs of a sweep before this one
+        self.plan = check_memory(settings, self.device, available_memory(self.device))
+        opened = open_data(settings.data)
+        self.train, self.validation = opened.training, opened.validation
         check_batch(settings, self.train)
         steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
         early = exposure_steps(settings, len(self.train), steps)
-        self.learner = Learner(settings, self.device, plan.dtype, steps, early)
-        self.best = -math.inf
-        self.owed = False  # a validation of the last step, which a signal may have cut short
-        if resume is None:
-            self.record = Record(settings, folder, step=None)
-        else:
-            self._restore(*resume)
-            self.record = Record(settings, resume[0], self.learner.step)
+        self.learner = Learner(settings, self.device, self.plan.dtype, steps, early)
+        self.best = -math.inf  # highest validation PSNR of all
+        self.scores: dict[str, float] = {}  # means of the last step's validation; empty before it
+        self.saved_step = -1  # of the last checkpoint
 
-    def fit(self) -> None:
+    @property
+    def validated(self) -> bool:
+        """Whether no validation of the last step is due, which a signal may have cut short."""
+        return bool(self.scores) or not self._due(self.learner.step)
+
+    def restore(self, folder: Path, checkpoint: Checkpoint) -> None:
+        """Go on exactly where the run of that folder stopped.
+
+        Raises:
+            DataError: the images are not those of the run.
+            RunComplete: nothing is left to do.
+        """
+        assert checkpoint.trainer is not None
+        state, learner = checkpoint.trainer, self.learner
+        check_images(folder, state["images"], self._images())
+        learner.load_state_dict(state)
+        learner.average.load(checkpoint.model, checkpoint.step)
+        learner.step = self.saved_step = checkpoint.step
+        if checkpoint.frozen:
+            learner.freeze()
+        self.best = state["best"]
+        self.scores = checkpoint.validation
+        if learner.step >= learner.steps and self.validated:
+            raise RunComplete(f"{folder}: this run is complete ({learner.step} of {learner.steps} steps)")
+
+    def fit(self, record: Record) -> None:
         """Train to the last step, or to a signal to stop; `last` and `best` checkpoints are written on the way.
 
         Raises:
             UserError: the loss is no longer finite, the device's memory is too small, or the disk is full.
         """
-        learner, record = self.learner, self.record
-        bar = ranks.is_first() and sys.stderr.isatty()
-        with stop_on_signal() as stopped, worker_end_told():
+        learner = self.learner
+        with stop_on_signal() as stopped, worker_errors():
             try:
-                announce(self)
+                values, lines = summary(learner, self.plan, self.train, self.validation)
+                record.provenance(values)
+                print("\n".join([f"run folder {record.folder}", *lines]))
+                bar = ranks.is_rank_zero() and sys.stderr.isatty()
                 with closing(Progress(learner.step, learner.steps, bar)) as progress:
-                    self._loop(progress, stopped)
+                    self._loop(record, progress, stopped)
             except UserError as error:
-                if record.saved < 0 and learner.step == 0:
-                    record.close()  # Windows removes no open file
+                if self.saved_step < 0 and learner.step == 0:
                     record.remove()
-                elif isinstance(error, DataError) and self.settings.accumulate == 1 and record.saved != learner.step:
-                    self._save(LAST, validation={})  # the image is read before its step changes anything
+                elif isinstance(error, DataError) and self.settings.accumulate == 1 and self.saved_step != learner.step:
+                    self._save(record, LAST)  # the image is read before its step changes anything
                 raise
-            finally:
-                record.close()
-        if record.saved != learner.step:
+        if self.saved_step != learner.step:
             raise UserError(f"{record.folder}: step {learner.step} could not be saved; make room, then resume")
         if stopped:
             print(
@@ -104,29 +146,30 @@ class Trainer:
         best = f"best validation PSNR {self.best:.2f} dB" if self.best > -math.inf else f"{BEST} could not be written"
         print(f"{best}; run folder {record.folder}")
 
-    def _loop(self, progress: Progress, stopped: Interruption) -> None:
+    def _loop(self, record: Record, progress: Progress, stopped: Interruption) -> None:
         settings, learner = self.settings, self.learner
         batches, meter = self.batches(), Meter()
-        while (learner.step < learner.steps or self.owed) and not stopped.on_any_rank():
-            if self.owed:
-                self._validate(progress, stopped)
+        while (learner.step < learner.steps or not self.validated) and not stopped.on_any_rank():
+            if not self.validated:
+                self._validate(record, progress, stopped)
                 meter = Meter()
                 continue
             if learner.step == learner.freeze_step:
                 line = recalibrate_and_freeze(settings, learner.model, self.train, self.device)
                 learner.freeze()
-                progress.say(f"step {learner.step}: {line}")
-            self.owed = self._due(learner.step + 1)
-            with statistics_gap(learner.model, enabled=self.owed) as gaps:
-                learner.advance(batches, meter, watched=self.owed)
-            if self.owed or learner.step % READ_EVERY == 0:
-                self._read(meter, progress)
-            if self.owed:
-                self.record.scalars(learner.step, gaps)
-        if self.record.saved != learner.step or self.owed:
-            self._save(LAST, validation={})  # at once: after a signal there may be little time
+                progress.print(f"step {learner.step}: {line}")
+            due = self._due(learner.step + 1)
+            with statistics_gap(learner.model, enabled=due) as gaps:
+                learner.advance(batches, meter, run_hooks=due)
+            self.scores = {}
+            if due or learner.step % READ_EVERY == 0:
+                self._read(meter, record, progress)
+            if due:
+                record.scalars(learner.step, gaps)
+        if self.saved_step != learner.step or not self.validated:
+            self._save(record, LAST)  # at once: after a signal there may be little time
             if recalibrate_for(settings, learner.average.model, self.train, self.device) is not None:
-                self._save(LAST, validation={})
+                self._save(record, LAST)
 
     def batches(self) -> Batches:
         """Those of the steps that are left, as `training_batches` yields them."""
@@ -140,61 +183,74 @@ class Trainer:
             seed=settings.seed,
             workers=settings.data.workers,
             pin_memory=self.device.type == "cuda",
-            rank=ranks.own(),
-            ranks=ranks.count(),
+            rank=ranks.rank(),
+            world_size=ranks.world_size(),
         )
 
     def _due(self, step: int) -> bool:
-        return step % self.settings.validation.every == 0 or step == self.learner.steps
+        """Whether a validation follows this step."""
+        return step > 0 and (step % self.settings.validation.every == 0 or step == self.learner.steps)
 
-    def _read(self, meter: Meter, progress: Progress) -> None:
+    def _read(self, meter: Meter, record: Record, progress: Progress) -> None:
+        """Look at the loss of the last steps, which waits for the device."""
         learner = self.learner
         values = meter.read()
         lr = learner.optimizer.param_groups[0]["lr"]
         for step in learner.skipped.read(learner.step):
             size = self.settings.images_per_step
             names = crop_names(self.train, range((step - 1) * size, step * size), self.settings.seed)
-            progress.say(f"step {step} skipped: its gradient is not finite. Its images: {', '.join(names)}")
+            progress.print(f"step {step} skipped: its gradient is not finite. Its images: {', '.join(names)}")
         if learner.skipped.in_a_row >= self.settings.optimizer.max_skipped:
-            raise self._diverged(f"the gradient of the last {learner.skipped.in_a_row} steps is not finite")
+            raise self._diverged(record, f"the gradient of the last {learner.skipped.in_a_row} steps is not finite")
         if learner.overflows:
-            raise self._diverged("the gradient in fp16 is not finite, however small its scale,")
+            raise self._diverged(record, "the gradient in fp16 is not finite, however small its scale,")
         memory = {"system/peak_memory_gib": peak_memory_gib(self.device)}
-        self.record.scalars(learner.step, values | memory | {"train/lr": lr, "train/skipped": learner.skipped.total})
+        record.scalars(learner.step, values | memory | {"train/lr": lr, "train/skipped": learner.skipped.total})
         speed, wait = values["system/images_per_second"], values["system/data_wait"]
         progress.show(learner.step, values["train/loss"], lr, speed, wait)
 
-    def _validate(self, progress: Progress, stopped: Interruption) -> None:
+    def _validate(self, record: Record, progress: Progress, stopped: Interruption) -> None:
         step, model = self.learner.step, self.learner.average.model
         try:
-            found = validate(self.settings, model, self.train, self.validation, self.device, stopped)
+            validation = validate(self.settings, model, self.train, self.validation, self.device, stopped)
         except Interrupted:
             return
         except UserError:  # an image that went away, too little memory
-            self._save(LAST, validation={})
+            self._save(record, LAST)
             raise
-        self.owed = False
-        if math.isnan(found.mean["psnr"]):
-            raise self._diverged("the validation PSNR is not a number")
-        psnr = found.mean["psnr"]
-        progress.validated(found.line(step), psnr, max(self.best, psnr))
-        if psnr > self.best and self._save(BEST, found.mean):
+        psnr = validation.mean["psnr"]
+        if math.isnan(psnr):
+            raise self._diverged(record, "the validation PSNR is not a number")
+        progress.validated(validation.line(step), psnr, max(self.best, psnr))
+        self.scores = validation.mean
+        if psnr > self.best and self._save(record, BEST):
             self.best = psnr
-        values = {f"validation/{name}": value for name, value in found.mean.items()}
-        if found.recalibrate_seconds is not None:
-            values["validation/recalibrate_seconds"] = found.recalibrate_seconds
         try:
-            with memory_told(self.device, "no room for the validation's pictures; resume where more is free"):
-                self.record.pictures(step, model, self.validation)
-                if step == self.learner.steps:
-                    self.record.result(step, found, self.best, model, self.validation)
+            with out_of_memory_hint(self.device, "no room for the validation's pictures; resume where more is free"):
+                self._show(record, validation)
         except UserError:
-            self._save(LAST, validation={})
+            self.scores = {}
+            self._save(record, LAST)
             raise
-        self.record.scalars(step, values)
-        self._save(LAST, found.mean)  # the end of the validation: a run that is killed before it validates again
+        record.scalars(step, validation.scalars())
+        self._save(record, LAST)  # the end of the validation: a run that is killed before it validates again
 
-    def _save(self, name: Path, validation: dict[str, float]) -> bool:
+    def _show(self, record: Record, validation: Validation) -> None:
+        """Pictures of a validation, and after the last one its report."""
+        learner, model = self.learner, self.learner.average.model
+        if not record.writes:
+            return
+        for name, images in strips(model, spread(self.validation, self.settings.validation.strips), self.device):
+            record.strip(learner.step, name, images)
+        if learner.step == learner.steps:
+            name, mean = record.folder.name, validation.mean
+            arguments = (name, self.settings, learner.step, validation, model, self.validation, self.device)
+            record.files("validation", lambda folder: write_report(folder, *arguments))
+            metrics = {"hparam/psnr": mean["psnr"], "hparam/ssim": mean["ssim"], "hparam/best_psnr": self.best}
+            record.hyperparameters(metrics)
+
+    def _save(self, record: Record, name: Path) -> bool:
+        """Whether the checkpoint stands, which a full disk may have refused."""
         learner = self.learner
         resuming = learner.state_dict() | {"best": self.best, "images": self._images()} if name == LAST else None
         checkpoint = Checkpoint(
@@ -202,32 +258,22 @@ class Trainer:
             step=learner.step,
             model=learner.average.model.state_dict(),
             running_statistics=running_statistics(learner.model),
-            validation=validation,
+            validation=self.scores,
             trainer=resuming,
             frozen=learner.frozen,
         )
-        return self.record.save(checkpoint, name)
+        saved = record.save(checkpoint, name)
+        if saved and name == LAST:
+            self.saved_step = learner.step
+        return saved
 
     def _images(self) -> dict[str, list[Any]]:
         return {"training": self.train.names, "validation": self.validation.names, "sizes": self.train.sizes}
 
-    def _diverged(self, what: str) -> UserError:
-        folder = self.record.folder / "checkpoints"
-        kept = f"; the last good checkpoints are in {folder}" if self.record.saved >= 0 else ""
+    def _diverged(self, record: Record, reason: str) -> UserError:
+        folder = record.folder / "checkpoints"
+        saved = f"; the last good checkpoints are in {folder}" if self.saved_step >= 0 else ""
         return UserError(
-            f"{what} at step {self.learner.step}: lower optimizer.lr, set optimizer.clip, or take precision=fp32{kept}"
+            f"{reason} at step {self.learner.step}: lower optimizer.lr, set optimizer.clip, or take "
+            f"precision=fp32{saved}"
         )
-
-    def _restore(self, folder: Path, checkpoint: Checkpoint) -> None:
-        assert checkpoint.trainer is not None
-        state, learner = checkpoint.trainer, self.learner
-        check_images(folder, state["images"], self._images())
-        learner.load_state_dict(state)
-        learner.average.load(checkpoint.model, checkpoint.step)
-        learner.step = checkpoint.step
-        if checkpoint.frozen:
-            learner.freeze()
-        self.best = state["best"]
-        self.owed = self._due(learner.step) and not checkpoint.validation
-        if learner.step >= learner.steps and not self.owed:
-            raise RunComplete(f"{folder}: this run is complete ({learner.step} of {learner.steps} steps)")

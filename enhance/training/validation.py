@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enhance import ranks
-from enhance.data.pairs import PairSource, Part, WholePairs, left_out_told
-from enhance.device import memory_told
+from enhance.data.pairs import PairSource, Part, WholePairs, skipped_message
+from enhance.device import out_of_memory_hint
 from enhance.evaluation import contact_sheet, report
-from enhance.evaluation.evaluate import ImageScore, mean_score, score
-from enhance.evaluation.statistics import recalibrate_on_pairs
+from enhance.evaluation.scores import ImageScore, mean_score, score
+from enhance.evaluation.variants import recalibrate_on_pairs
 from enhance.inference.any_size import AnySize
-from enhance.models.unet import UNet
+from enhance.models.model import EnhancementModel
 from enhance.norm.recalibrate import batch_norms
 from enhance.run.interrupt import Interrupted, Interruption
-from enhance.run.tracking import Tracker
 from enhance.settings import Settings
 
 STRIP_SIDE = 640
@@ -27,7 +27,7 @@ STRIP_SIDE = 640
 
 @dataclass(frozen=True)
 class Validation:
-    """What one validation found."""
+    """The scores of one validation."""
 
     scores: list[ImageScore]
     mean: dict[str, float]  # of every score
@@ -46,14 +46,23 @@ class Validation:
             f"on {len(self.scores)} whole images, {self.seconds:.1f} s{recalibrated}"
         )
 
+    def scalars(self) -> dict[str, float]:
+        """The numbers that a run writes down."""
+        values = {f"validation/{name}": value for name, value in self.mean.items()}
+        if self.recalibrate_seconds is not None:
+            values["validation/recalibrate_seconds"] = self.recalibrate_seconds
+        return values
 
-def recalibrate_for(settings: Settings, model: UNet, train: PairSource, device: torch.device) -> float | None:
+
+def recalibrate_for(
+    settings: Settings, model: EnhancementModel, train: PairSource, device: torch.device
+) -> float | None:
     """Recalibrate the model's batch norms on whole training images where the settings ask for it; the seconds it
     took, or None where there was nothing to do."""
     if not settings.validation.recalibrate or not batch_norms(model):
         return None
     start = time.perf_counter()
-    with memory_told(
+    with out_of_memory_hint(
         device, "recalibration takes 8 whole images; choose a smaller model=, or validation.recalibrate=false"
     ):
         recalibrate_on_pairs(model, train, settings.validation.recalibrate_images, device)
@@ -62,7 +71,7 @@ def recalibrate_for(settings: Settings, model: UNet, train: PairSource, device: 
 
 def validate(
     settings: Settings,
-    model: UNet,
+    model: EnhancementModel,
     train: PairSource,
     validation: PairSource,
     device: torch.device,
@@ -74,26 +83,37 @@ def validate(
         Interrupted: a signal came to any of the ranks; what was done is given up.
     """
     start = time.perf_counter()
-    ranks.take_from_first(model.buffers())
-    own = Part(validation, ranks.shared_out(list(range(len(validation)))))
+    ranks.broadcast(model.buffers())
+    local = _Interruptible(validation, ranks.local_share(list(range(len(validation)))), stopped)
     scores: list[ImageScore] = []
-    with contextlib.suppress(Interrupted), stopped.at_once():
-        seconds = recalibrate_for(settings, model, train, device)
-        scores = score(model, own, device)
+    with contextlib.suppress(Interrupted):
+        seconds = recalibrate_for(settings, model, _Interruptible(train, list(range(len(train))), stopped), device)
+        scores = score(model, local, device)
     if stopped.on_any_rank():
         raise Interrupted
-    scores = ranks.gathered(scores)
+    scores = ranks.all_gather(scores)
     return Validation(scores, mean_score(scores), seconds, time.perf_counter() - start)
 
 
+class _Interruptible(Part):
+    """Pairs that are read as long as no signal has come."""
+
+    def __init__(self, source: PairSource, indices: list[int], stopped: Interruption) -> None:
+        super().__init__(source, indices)
+        self._stopped = stopped
+
+    def whole(self, index: int) -> tuple[Tensor, Tensor]:
+        self._stopped.check()
+        return super().whole(index)
+
+
 @torch.inference_mode()
-def write_strips(tracker: Tracker, step: int, model: UNet, source: WholePairs) -> None:
-    """Show input, output and target of each image in TensorBoard, of large ones small versions."""
-    enhance = AnySize(model, next(model.parameters()).device).enhance
+def strips(model: EnhancementModel, source: WholePairs, device: torch.device) -> Iterator[tuple[str, list[Tensor]]]:
+    """Name, and input, output and target (3, H, W) of each image, for TensorBoard; of large ones small versions."""
+    enhance = AnySize(model, device).enhance
     for index, name in enumerate(source.names):
         low, normal = source.whole(index)
-        images = [_shrunk(image) for image in (low, enhance(low), normal)]
-        tracker.strip(step, f"input output target/{name}", images)
+        yield f"input output target/{name}", [_shrunk(image) for image in (low, enhance(low), normal)]
 
 
 def _shrunk(image: Tensor) -> Tensor:
@@ -106,12 +126,18 @@ def _shrunk(image: Tensor) -> Tensor:
 
 
 def write_report(
-    folder: Path, settings: Settings, step: int, found: Validation, model: UNet, source: PairSource
+    folder: Path,
+    checkpoint: str,
+    settings: Settings,
+    step: int,
+    validation: Validation,
+    model: EnhancementModel,
+    source: PairSource,
+    device: torch.device,
 ) -> None:
-    """Write the report of the last validation, with its contact sheet, into `<run>/validation/`."""
-    device = next(model.parameters()).device
+    """Write the report of a validation into `folder`, with its contact sheet."""
     evaluation = report.Evaluation(
-        checkpoint=folder.name,
+        checkpoint=checkpoint,
         step=step,
         model=settings.model.name,
         norm=settings.norm.name,
@@ -119,10 +145,9 @@ def write_report(
         split="validation",
         device=str(device),
         images=len(source),
-        scores=found.scores,
-        warnings=left_out_told(source),
+        scores=validation.scores,
+        warnings=skipped_message(source),
     )
-    (folder / "validation").mkdir(exist_ok=True)
-    report.write(evaluation, folder / "validation")
-    sheet = contact_sheet.draw(found.scores, source, AnySize(model, device).enhance, evaluation.title())
-    sheet.save(folder / "validation" / "contact_sheet.png")
+    report.write(evaluation, folder)
+    sheet = contact_sheet.draw(validation.scores, source, AnySize(model, device).enhance, evaluation.title())
+    sheet.save(folder / "contact_sheet.png")

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
-from enhance.models.unet import build_unet
+from enhance.models.build import build_model
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import Checkpoint, save
 from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
-from tests.drills.small_run import draw_scene
+from tests import small_data
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = {"report.json", "report.csv", "report.md", "contact_sheet.png"}  # by evaluate.py
@@ -61,17 +60,7 @@ def read_report(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def write_pairs() -> Callable[..., None]:
-    """Write pairs of one scene a seed into `<folder>/low` and `<folder>/high`."""
-
-    def write(folder: Path, seeds: range) -> None:
-        for part in ("low", "high"):
-            (folder / part).mkdir(parents=True)
-        for seed in seeds:
-            scene = draw_scene(seed)
-            Image.fromarray(scene).save(folder / "high" / f"{seed}.png")
-            Image.fromarray(scene // 5).save(folder / "low" / f"{seed}.png")
-
-    return write
+    return small_data.write_pairs
 
 
 @pytest.fixture
@@ -87,11 +76,12 @@ def make_run(tmp_path: Path, pairs_root: Path) -> Callable[..., Path]:
 
     def make(name: str = "first", norm: str = "bn", recalibrated: bool = True) -> Path:
         data = DataSettings(name="lol_v1", root=str(pairs_root), crop=32, validation_share=0.25)
-        settings = Settings(data=data, norm=NormSettings(name=norm), model=ModelSettings(width=8, depth=1))
+        model_settings = ModelSettings(width=8, depth=1, exposure=False, brightened=False)
+        settings = Settings(data=data, norm=NormSettings(name=norm), model=model_settings)
         settings.validation.recalibrate = recalibrated
         torch.manual_seed(0)
-        model = build_unet(settings.model, settings.norm)
-        torch.nn.init.normal_(model.output.weight, std=0.05)  # zero before training, which hides the norms
+        model = build_model(settings.model, settings.norm)
+        torch.nn.init.normal_(model.network.unet.output.weight, std=0.05)  # zero before training, which hides the norms
         folder = tmp_path / "runs" / name
         (folder / "checkpoints").mkdir(parents=True)
         checkpoint = Checkpoint(settings, 7, model.state_dict(), running_statistics(model))

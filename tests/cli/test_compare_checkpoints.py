@@ -28,8 +28,8 @@ def two_runs(make_run: Callable[..., Path]) -> tuple[Path, Path]:
     noisy, plain = make_run("noisy", "gn"), make_run("plain", "gn")
     file = plain / "checkpoints" / "best.pt"
     kept = checkpoint.load(file)
-    kept.model["output.weight"].zero_()
-    kept.model["output.bias"].zero_()
+    kept.model["network.unet.output.weight"].zero_()
+    kept.model["network.unet.output.bias"].zero_()
     checkpoint.save(kept, file)
     return plain, noisy
 
@@ -78,14 +78,14 @@ def test_moved_data_are_scored_by_the_parts_that_are_given(
     run_script: Callable[..., Ended], make_run: Callable[..., Path], pairs_root: Path, tmp_path: Path
 ) -> None:
     run = make_run()
-    parts = ["training"] * 4 + ["validation", "report", "report", "report"]
+    parts = ["training"] * 4 + ["validation", "test", "test", "test"]
     rows = [f"{number},{part}" for number, part in enumerate(parts)]
     (tmp_path / "split.csv").write_text("\n".join(["name,part", *rows]))
     moved = pairs_root.rename(tmp_path / "moved")
     words = ("--data", "lol_v1", "--root", moved, "--split", tmp_path / "split.csv", "--device", "cpu")
     ended = run_script(SCRIPT, run, run, *words)
     assert ended.code == 0, ended.err
-    assert "lol_v1, report: 3 images" in ended.out
+    assert "lol_v1, test: 3 images" in ended.out
     assert "are not here" in ended.out
 
 

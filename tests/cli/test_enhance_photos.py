@@ -9,7 +9,7 @@ from PIL import Image
 
 from enhance.data.images import read_image, to_tensor
 from enhance.inference.enhancer import Enhancer
-from enhance.models.unet import build_unet
+from enhance.models.build import build_model
 from enhance.norm.recalibrate import recalibrate_on_images
 from enhance.run.checkpoint import load, load_model, save
 
@@ -249,7 +249,7 @@ def test_that_overall_brightness_does_not_adapt_is_said(
     run = make_run()
     kept = load(run / "checkpoints" / "best.pt")
     kept.settings.model.exposure = exposure
-    kept.model = build_unet(kept.settings.model, kept.settings.norm).state_dict()
+    kept.model = build_model(kept.settings.model, kept.settings.norm).state_dict()
     save(kept, run / "checkpoints" / "best.pt")
     ended = enhance(run, folder, tmp_path / "out", "--adapt")
     assert ("train with model.exposure=false" in ended.out) == exposure

@@ -3,8 +3,13 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from enhance.data.open import open_data
+from enhance.models.unet import UNet
+from enhance.run import checkpoint
 from tests.cli.conftest import WRITTEN, read_report
 
 
@@ -61,3 +66,51 @@ def test_damaged_lpips_weights_cost_lpips_alone(evaluate, make_run, tmp_path: Pa
     assert f"LPIPS: {file} does not hold its weights (" in ended.out
     assert {path.name for path in folder.iterdir()} == WRITTEN
     assert "Y of BT.601, GT-mean" in read_report(folder)["protocols"]
+
+
+def test_the_error_of_overall_brightness_is_given(evaluate, make_run) -> None:
+    run = make_run()
+    ended = evaluate("protocol=all")
+    assert ended.code == 0, ended.err
+    report = read_report(run / "evaluation-lol_v1-validation")
+    of_constant = report["protocols"]["RGB, constant brightness"]["psnr"]
+    assert report["mean"]["psnr"] < of_constant < report["mean"]["psnr_gt_mean"]  # an untrained model leaves them dark
+    found = report["brightness"]
+    assert found["explained"] == pytest.approx(1 - (found["error"] / found["error_constant"]) ** 2)
+    opened = open_data(checkpoint.load(run / "checkpoints" / "best.pt").settings.data)
+    training, validation = opened.training, opened.validation
+    greys = [training.whole(index)[1].mean().item() for index in range(len(training))]
+    assert min(greys) < found["constant"] < max(greys)
+    with (run / "evaluation-lol_v1-validation" / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    ratios = [float(row["mean grey: output"]) / float(row["mean grey: reference"]) for row in rows]
+    assert found["error"] == pytest.approx(np.sqrt(np.mean(np.square(np.log(ratios)))))
+    references = [validation.whole(index)[1].mean((1, 2)) @ torch.tensor([0.299, 0.587, 0.114]) for index in range(2)]
+    assert [float(row["mean grey: reference"]) for row in rows] == pytest.approx([float(grey) for grey in references])
+    assert f"rms of log(output / reference) {found['error']:.3f}" in ended.out
+    assert f"explained {found['explained']:.2f}" in ended.out
+
+
+def test_without_the_training_images_overall_brightness_is_left_out(
+    evaluate, make_run, pairs_root: Path, tmp_path: Path, write_pairs
+) -> None:
+    make_run()
+    write_pairs(tmp_path / "other" / "eval15", range(30, 32))
+    pairs_root.rename(tmp_path / "gone")
+    ended = evaluate("protocol=all", "data=lol_v1", f"data.root={tmp_path}/other", f"out={tmp_path}/out")
+    assert ended.code == 0, ended.err
+    assert "training images" in ended.out
+    report = read_report(tmp_path / "out")
+    assert report["brightness"] is None
+    assert "RGB, constant brightness" not in report["protocols"]
+
+
+def test_the_network_runs_once_on_each_image_for_all_protocols(evaluate, make_run, monkeypatch) -> None:
+    make_run(norm="gn")
+    calls = []
+    forward = UNet.forward
+    monkeypatch.setattr(UNet, "forward", lambda model, image: calls.append(len(image)) or forward(model, image))
+    assert evaluate().code == 0
+    plain = len(calls)
+    assert evaluate("protocol=all").code == 0
+    assert len(calls) == 2 * plain

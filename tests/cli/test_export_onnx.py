@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from enhance.inference.enhancer import Enhancer
-from enhance.models.unet import count_parameters
+from enhance.models.build import count_parameters
 from enhance.run import checkpoint
 
 

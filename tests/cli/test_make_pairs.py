@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from enhance.data.images import list_images, read_image
-from enhance.data.loader import open_test, open_training
+from enhance.data.open import open_data
 from enhance.settings import DataSettings
 
 
@@ -33,8 +33,8 @@ def test_the_pairs_open_as_lol_v1(make_pairs, photos: Path, tmp_path: Path) -> N
     assert ended.code == 0, ended.err
     assert "6 pairs to train on, 2 to test on" in ended.out
     data = DataSettings(name="lol_v1", root=str(out), crop=32)
-    train, validation = open_training(data)
-    test = open_test(data)
+    opened = open_data(data)
+    train, validation, test = opened.training, opened.validation, opened.test
     assert test is not None
     assert len(train) + len(validation) == 6
     assert sorted(train.names + validation.names + test.names) == [str(number) for number in range(8)]

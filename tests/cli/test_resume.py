@@ -1,7 +1,6 @@
 """Going on with a run where its folder was damaged, is in use, or came to another machine."""
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from PIL import Image
 from enhance.run import checkpoint
 from enhance.run.checkpoint import LAST
 from tests.cli.conftest import ROOT, Ended
-from tests.drills.small_run import SMALL
+from tests.small_data import SMALL
 
 
 @pytest.fixture
@@ -73,13 +72,14 @@ def test_a_folder_in_use_is_left_as_it_is(run: Path, run_script: Callable[..., E
     assert (run / LAST).read_bytes() == b"damaged"
 
 
-def test_auto_tells_of_a_run_whose_data_lie_elsewhere(
+def test_auto_goes_on_where_the_same_data_lie_elsewhere(
     run: Path, command: list[str], run_script: Callable[..., Ended], pairs_root: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(pairs_root, tmp_path / "moved")
-    ended = run_script("train.py", *command, f"data.root={tmp_path / 'moved'}", "resume=auto")
+    moved = pairs_root.rename(tmp_path / "moved")
+    ended = run_script("train.py", *command, f"data.root={moved}", "resume=auto")
     assert ended.code == 0, ended.err
-    assert f"a new run begins: {run} has these settings" in ended.out
+    assert f"run folder {run}\n" in ended.out
+    assert checkpoint.load(run / LAST).settings.data.root == str(moved)
 
 
 def test_other_images_of_the_same_names_are_refused(
@@ -118,6 +118,7 @@ def test_the_steps_before_an_image_went_away_are_kept(command: list[str], tmp_pa
 
 
 def test_a_report_that_finds_no_room_is_told(make_run: Callable[..., Path]) -> None:
+    resource = pytest.importorskip("resource", reason="a limit of the size of files is POSIX's")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # noqa: E731
     ended = subprocess.run(
         [sys.executable, "evaluate.py", f"checkpoint={make_run()}"],

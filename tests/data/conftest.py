@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from enhance.data.open import open_data
+from enhance.data.pairs import PairSource
+from enhance.settings import DataSettings
+
 
 def draw_scene(seed: int, height: int = 40, width: int = 56) -> np.ndarray:
     """A coarse random picture, uint8 (height, width, 3): each seed is another scene."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def training_and_validation(data: DataSettings) -> tuple[PairSource, PairSource]:
+    opened = open_data(data)
+    return opened.training, opened.validation
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
-"""Every kind of file becomes the RGB that a viewer shows; damaged files and folders are told apart."""
+"""Every kind of file becomes the RGB that a viewer shows; damaged files and folders are named."""
 
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -123,6 +122,7 @@ def test_an_image_for_which_there_is_no_room_is_not_left_cut_off(tmp_path: Path)
     pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     write_image(tmp_path / "a.jpg", pixels)
     size = (tmp_path / "a.jpg").stat().st_size
+    resource = pytest.importorskip("resource", reason="a limit of the size of files is POSIX's")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1000, limits[1]))  # the last buffer does not fit
     try:
@@ -136,8 +136,8 @@ def test_an_image_for_which_there_is_no_room_is_not_left_cut_off(tmp_path: Path)
 def test_as_many_pixels_as_a_large_camera_takes_are_no_attack(tmp_path: Path) -> None:
     Image.new("1", (12000, 9000)).save(tmp_path / "a.png")
     code = "import sys; from enhance.data.images import decoding\nwith decoding(sys.argv[1]) as file: print(file.size)"
-    words = [sys.executable, "-c", code, tmp_path / "a.png"]
-    ended = subprocess.run(words, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code, tmp_path / "a.png"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (ended.stdout, ended.stderr) == ("(12000, 9000)\n", "")
 
 
@@ -156,7 +156,7 @@ def test_list_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png"])  # Latin-1, where names are UTF-8
-def test_names_that_cannot_be_printed_are_told(tmp_path: Path, name: bytes) -> None:
+def test_names_that_cannot_be_printed_are_named(tmp_path: Path, name: bytes) -> None:
     Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_bytes(b"")
     with pytest.raises(DataError, match="cannot be printed; rename it") as caught:
         list_images(tmp_path)

@@ -14,7 +14,7 @@ Scene = Callable[..., np.ndarray]
 
 
 def opened(pixels: np.ndarray) -> OpenedImage:
-    return OpenedImage("a.png", pixels.shape[:2], np.empty(0), pixels)
+    return OpenedImage("a.png", pixels.shape[:2], pixels)
 
 
 def test_low_and_normal_are_cropped_flipped_and_turned_alike(scene: Scene) -> None:

@@ -1,6 +1,5 @@
 """What a photograph's file says besides the colours comes through."""
 
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +61,10 @@ def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path: Path, orientat
 @pytest.mark.parametrize("channels", [3, 4])
 def test_sixteen_bits_are_kept(tmp_path: Path, suffix: str, channels: int) -> None:
     pixels = random(21, 30, channels, dtype=np.uint16)
-    said = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+    options = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
     make = (ExifTags.Base.Make, "s", 0, "a camera", True)
     place = tmp_path / "a.tif"
-    tifffile.imwrite(place, pixels, photometric="rgb", iccprofile=PROFILE, extratags=[make], **said)
+    tifffile.imwrite(place, pixels, photometric="rgb", iccprofile=PROFILE, extratags=[make], **options)
     copied(tmp_path / "a.tif", tmp_path / f"b{suffix}")
     copy = copied(tmp_path / f"b{suffix}", tmp_path / f"c{suffix}")
     assert np.array_equal(copy.pixels, pixels[..., :3])
@@ -144,8 +143,8 @@ def test_grey_stays_grey(tmp_path: Path, suffix: str, dtype: type) -> None:
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_alpha_is_kept(tmp_path: Path, mode: str) -> None:
     picture = Image.fromarray(random(20, 30, 4)).convert(mode)
-    said = {"transparency": 3} if mode == "P" else {}
-    picture.save(tmp_path / "a.png", **said)
+    options = {"transparency": 3} if mode == "P" else {}
+    picture.save(tmp_path / "a.png", **options)
     before = read_photo(tmp_path / "a.png")
     after = copied(tmp_path / "a.png", tmp_path / "b.png")
     assert before.alpha is not None
@@ -177,6 +176,7 @@ def test_a_file_for_which_there_is_no_room_is_not_left_cut_off(tmp_path: Path, s
     write_photo(target, photo, photo.tensor(), 95)
     size = target.stat().st_size
     target.write_text("mine")
+    resource = pytest.importorskip("resource", reason="a limit of the size of files is POSIX's")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1000, limits[1]))  # the last buffer does not fit
     try:

@@ -43,13 +43,13 @@ def test_the_split_keeps_scenes_whole_and_ignores_the_order_of_files() -> None:
     rng = np.random.default_rng(0)
     scenes = rng.integers(0, 60, 200)
     names = [f"{number}" for number in range(200)]
-    train, held = hold_out(names, scenes, 0.1)
-    assert sorted(train + held) == list(range(200))
-    assert not set(scenes[train]) & set(scenes[held])
-    assert 15 <= len(held) <= 20
+    train, validation = hold_out(names, scenes, 0.1)
+    assert sorted(train + validation) == list(range(200))
+    assert not set(scenes[train]) & set(scenes[validation])
+    assert 15 <= len(validation) <= 20
     order = rng.permutation(200)
     _, moved = hold_out([names[index] for index in order], scenes[order], 0.1)
-    assert {names[order[index]] for index in moved} == {names[index] for index in held}
+    assert {names[order[index]] for index in moved} == {names[index] for index in validation}
 
 
 def test_one_scene_is_held_out_where_none_fits_into_the_share() -> None:

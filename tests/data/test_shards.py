@@ -11,10 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from enhance.data.loader import open_report, open_test, open_training, training_batches
+from enhance.data.batches import training_batches
+from enhance.data.open import open_data
+from enhance.data.scenes import perceptual_hash
+from enhance.data.shards import Member
 from enhance.errors import DataError
 from enhance.settings import DataSettings
-from tests.data.conftest import draw_scene
+from tests.data.conftest import draw_scene, training_and_validation
 
 WriteShard = Callable[..., Path]
 
@@ -62,7 +65,7 @@ def shards(write_shard: WriteShard, tmp_path: Path) -> DataSettings:
 
 
 def stream(data: DataSettings, first: int, last: int, workers: int = 0) -> list[Tensor]:
-    source, _ = open_training(data)
+    source = open_data(data).training
     return list(training_batches(source, 32, 3, first, last, 0, workers))
 
 
@@ -76,7 +79,7 @@ def test_the_stream_is_that_of_folders_and_restarts_anywhere(shards: DataSetting
             stem, side, _ = name.split(".")
             (tmp_path / side).mkdir(exist_ok=True)
             (tmp_path / side / f"{stem}.png").write_bytes(data)
-    parts = ["validation", "report", *["training"] * 10]
+    parts = ["validation", "test", *["training"] * 10]
     split = tmp_path / "split.csv"
     split.write_text("name,part\n" + "".join(f"{seed:02},{part}\n" for seed, part in enumerate(parts)))
     shards.split = str(split)
@@ -84,24 +87,34 @@ def test_the_stream_is_that_of_folders_and_restarts_anywhere(shards: DataSetting
     whole = stream(shards, 0, 8)
     assert equal(whole, stream(folders, 0, 8))
     assert equal(whole[5:], stream(shards, 5, 8, workers=2))
-    report = open_report(shards)
-    assert report is not None
-    assert (report.names, open_training(shards)[1].names) == (["01"], ["00"])
+    opened = open_data(shards)
+    assert opened.test is not None
+    assert (opened.test.names, opened.validation.names) == (["01"], ["00"])
 
 
 def test_the_held_out_part_and_the_test_part(shards: DataSettings, write_shard: WriteShard) -> None:
-    assert open_test(shards) is None
-    train, validation = open_training(shards)
+    assert open_data(shards).test is None
+    train, validation = training_and_validation(shards)
     assert len(validation) == 1
     assert sorted(train.names + validation.names) == [f"{seed:02}" for seed in range(12)]
     low, normal = validation.whole(0)
     np.testing.assert_allclose(normal.permute(1, 2, 0) * 255, draw_scene(int(validation.names[0])), atol=1e-4)
     assert low.mean() < normal.mean()
     write_shard("test-0.tar", range(20, 22))
-    assert open_training(shards)[0].names == train.names
-    test = open_test(shards)
-    assert test is not None
-    assert test.names == ["20", "21"]
+    opened = open_data(shards)
+    assert opened.training.names == train.names
+    assert opened.test is not None
+    assert opened.test.names == ["20", "21"]
+
+
+def test_hashes_are_those_of_the_pixels_and_computed_once(
+    shards: DataSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = open_data(shards).training
+    for index, name in enumerate(train.names):
+        np.testing.assert_array_equal(train.scene_hash(index), perceptual_hash(draw_scene(int(name))))
+    monkeypatch.setattr(Member, "pixels", lambda self: pytest.fail(f"{self} decoded again"))
+    assert len(train.scene_hash(0)) == 63
 
 
 def test_photographs_turned_by_exif_in_folders_within(write_shard: WriteShard, shards: DataSettings) -> None:
@@ -109,7 +122,7 @@ def test_photographs_turned_by_exif_in_folders_within(write_shard: WriteShard, s
     exif[0x0112] = 6
     photograph = encoded(draw_scene(30), "JPEG", exif=exif)
     write_shard("train-2.tar", range(0), {"a/b.low.jpg": photograph, "a/b.high.jpg": photograph})
-    train, validation = open_training(shards)
+    train, validation = training_and_validation(shards)
     part = train if "a/b" in train.names else validation
     index = part.names.index("a/b")
     assert part.sizes[index] == (56, 40)
@@ -117,38 +130,38 @@ def test_photographs_turned_by_exif_in_folders_within(write_shard: WriteShard, s
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ({"x.low.png": pair(1)["01.low.png"]}, r"1 images have no partner: .*train-2\.tar/x\.low\.png"),
         ({"03.low.png": b""}, r"train-2\.tar/03\.low\.png: 03 has a low image already, .*train-0\.tar/03\.low\.png"),
         ({"x.low.png": b"no image", "x.normal.png": b"no image"}, r"x\.low\.png: not an image"),
         (
             {"x.low.png": encoded(draw_scene(1, 30, 40)), "x.normal.png": pair(1)["01.normal.png"]},
-            r"x\.low\.png 40x30 and .*x\.normal\.png 56x40 differ in size",
+            r"1 pairs differ in size.*/x\.low\.png 40x30 and .*/x\.normal\.png 56x40",
         ),
     ],
 )
 def test_what_is_wrong_is_named(
-    write_shard: WriteShard, shards: DataSettings, more: dict[str, bytes], told: str
+    write_shard: WriteShard, shards: DataSettings, more: dict[str, bytes], message: str
 ) -> None:
     write_shard("train-2.tar", range(0), more)
-    with pytest.raises(DataError, match=told):
-        open_training(shards)
+    with pytest.raises(DataError, match=message):
+        training_and_validation(shards)
 
 
 def test_archives_that_cannot_be_read(write_shard: WriteShard, shards: DataSettings, tmp_path: Path) -> None:
     path = write_shard("train-2.tar", range(20, 25), mode="w:gz")
     with pytest.raises(DataError, match=r"train-2\.tar: not a tar archive without compression"):
-        open_training(shards)
+        training_and_validation(shards)
     write_shard("train-2.tar", range(20, 25))
     path.write_bytes(path.read_bytes()[:-12000])
     with pytest.raises(DataError, match=r"train-2\.tar: cut off within"):
-        open_training(shards)
+        training_and_validation(shards)
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match=r"no archives of data=shards here; looked for \*\.tar; found nothing"):
-        open_training(DataSettings(name="shards", root=str(tmp_path / "none")))
+        training_and_validation(DataSettings(name="shards", root=str(tmp_path / "none")))
     with pytest.raises(DataError, match=r"data\.root is missing"):
-        open_training(DataSettings(name="shards"))
+        training_and_validation(DataSettings(name="shards"))
 
 
 def test_damage_that_the_head_does_not_show(write_shard: WriteShard, shards: DataSettings) -> None:
@@ -159,9 +172,9 @@ def test_damage_that_the_head_does_not_show(write_shard: WriteShard, shards: Dat
         stream(shards, 0, 20, workers=1)
     write_shard("train-2.tar", range(0), {"30.low.png": b"", "30.normal.png": pair(30)["30.normal.png"]})
     shards.on_error = "skip"
-    train, validation = open_training(shards)
+    train, validation = training_and_validation(shards)
     assert len(train) + len(validation) == 12
-    assert "train-2.tar/30.low.png" in train.left_out[0]
+    assert "train-2.tar/30.low.png" in train.skipped[0]
 
 
 def test_what_webdataset_writes(tmp_path: Path) -> None:
@@ -171,7 +184,7 @@ def test_what_webdataset_writes(tmp_path: Path) -> None:
         for seed in range(8):
             scene = draw_scene(seed)
             writer.write({"__key__": f"{seed:02}", "low.png": scene // 5, "normal.png": scene, "json": {"seed": seed}})
-    train, validation = open_training(DataSettings(name="shards", root=str(tmp_path / "shards")))
+    train, validation = training_and_validation(DataSettings(name="shards", root=str(tmp_path / "shards")))
     assert sorted(train.names + validation.names) == [f"{seed:02}" for seed in range(8)]
     for index, name in enumerate(train.names):
         low, normal = (image.mul(255).round().byte().permute(1, 2, 0).numpy() for image in train.whole(index))

@@ -1,15 +1,16 @@
-"""A committed split decides which pairs are trained on, chosen on and reported on."""
+"""A committed split decides which pairs are trained on, chosen on and tested on."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from enhance.data.loader import open_report, open_training
+from enhance.data.open import open_data
 from enhance.errors import DataError
 from enhance.settings import DataSettings
+from tests.data.conftest import training_and_validation
 
-ROWS = [*((f"{n}", "training") for n in range(1, 9)), ("9", "validation"), ("10", "report"), ("11", "report")]
+ROWS = [*((f"{n}", "training") for n in range(1, 9)), ("9", "validation"), ("10", "test"), ("11", "test")]
 
 
 @pytest.fixture
@@ -29,50 +30,59 @@ def written(rows: list[tuple[str, str]]) -> str:
 
 def test_each_part_holds_its_pairs(settings: Callable[..., DataSettings]) -> None:
     data = settings(written([*ROWS, ("12", "validation")]))
-    train, validation = open_training(data)
-    report = open_report(data)
-    assert report is not None
-    assert sorted(train.names, key=int) == [str(n) for n in range(1, 9)]
-    assert sorted(validation.names, key=int) == ["9", "12"]
-    assert sorted(report.names, key=int) == ["10", "11"]
+    opened = open_data(data)
+    assert opened.split_has_test
+    assert opened.test is not None
+    assert sorted(opened.training.names, key=int) == [str(n) for n in range(1, 9)]
+    assert sorted(opened.validation.names, key=int) == ["9", "12"]
+    assert sorted(opened.test.names, key=int) == ["10", "11"]
+
+
+def test_an_older_file_calls_the_test_part_report(settings: Callable[..., DataSettings]) -> None:
+    test = open_data(settings(written([*ROWS, ("12", "validation")]).replace(",test", ",report"))).test
+    assert test is not None
+    assert sorted(test.names, key=int) == ["10", "11"]
 
 
 def test_a_spreadsheet_may_have_written_it(settings: Callable[..., DataSettings]) -> None:
-    train, _ = open_training(settings("\ufeff" + written([*ROWS, ("12", "validation")])))
+    train = open_data(settings("\ufeff" + written([*ROWS, ("12", "validation")]))).training
     assert len(train) == 8
 
 
-def test_no_report_part(settings: Callable[..., DataSettings], lol_v1: Path) -> None:
-    only_two = [(name, "training" if part == "report" else part) for name, part in [*ROWS, ("12", "training")]]
-    assert open_report(settings(written(only_two))) is None
-    assert open_report(DataSettings(name="lol_v1", root=str(lol_v1))) is None
+def test_no_test_part(settings: Callable[..., DataSettings], lol_v1: Path) -> None:
+    only_two = [(name, "training" if part == "test" else part) for name, part in [*ROWS, ("12", "training")]]
+    for data in (settings(written(only_two)), DataSettings(name="lol_v1", root=str(lol_v1))):
+        opened = open_data(data)
+        assert not opened.split_has_test
+        assert opened.test is not None
+        assert opened.test.names == ["1", "2"]  # the data set's own test folder
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (written(ROWS), "12"),  # no part for this pair
-        (written([*ROWS, ("12", "test")]), "12,test"),
+        (written([*ROWS, ("12", "tests")]), "12,tests"),
         (written([(str(n), "training") for n in range(1, 13)]), "validation"),
         ("a,b\n1,2\n", "name and part"),
     ],
 )
-def test_mistakes_are_told(settings: Callable[..., DataSettings], text: str, told: str) -> None:
+def test_mistakes_are_named(settings: Callable[..., DataSettings], text: str, message: str) -> None:
     data = settings(text)
-    with pytest.raises(DataError, match=told):
-        open_training(data)
+    with pytest.raises(DataError, match=message):
+        training_and_validation(data)
 
 
-def test_a_missing_file_is_told(lol_v1: Path) -> None:
+def test_a_missing_file_is_named(lol_v1: Path) -> None:
     with pytest.raises(DataError, match=r"data\.split=nowhere\.csv"):
-        open_training(DataSettings(name="lol_v1", root=str(lol_v1), split="nowhere.csv"))
+        training_and_validation(DataSettings(name="lol_v1", root=str(lol_v1), split="nowhere.csv"))
 
 
 def test_training_on_few_of_the_images(settings: Callable[..., DataSettings]) -> None:
     data = settings(written([*ROWS, ("12", "validation")]))
-    everything, validation = open_training(data)
+    everything, validation = training_and_validation(data)
     data.training_images = 3
-    few, same = open_training(data)
+    few, same = training_and_validation(data)
     assert same.names == validation.names
     assert len(few) == 3
     assert set(few.names) < set(everything.names)
@@ -80,4 +90,4 @@ def test_training_on_few_of_the_images(settings: Callable[..., DataSettings]) ->
     assert all(bool((one == other).all()) for one, other in zip(few.whole(1), everything.whole(index), strict=True))
     data.training_images = 9
     with pytest.raises(DataError, match=r"data\.training_images=9: there are 8"):
-        open_training(data)
+        training_and_validation(data)

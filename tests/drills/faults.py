@@ -32,20 +32,20 @@ def full_disk(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome
 
         def limit(handles: bool = handles, size: int = size) -> None:
             if handles:
-                record.save = lambda *words: with_few_handles(lambda: checkpoint.save(*words))  # type: ignore[attr-defined]
+                record.save = lambda *args: with_no_handles(lambda: checkpoint.save(*args))  # type: ignore[attr-defined]
             else:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
         code = run.finish(limit)
-        told = "cannot be written" in run.log.read_text()
-        kept = checkpoint.load(folder / LAST).step >= before
-        good = code == 2 and told and kept and run.finish() == 0 and same(run, wanted)
+        named = "cannot be written" in run.log.read_text()
+        intact = checkpoint.load(folder / LAST).step >= before
+        good = code == 2 and named and intact and run.finish() == 0 and same(run, wanted)
         outcome.survived += good
-        outcome.lost += not kept
+        outcome.lost += not intact
     return outcome
 
 
-def with_few_handles(save: Callable[[], None]) -> None:
+def with_no_handles(save: Callable[[], None]) -> None:
     """Call `save` while no file can be opened."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
@@ -65,13 +65,13 @@ def not_finite(root: Path, work: Path, tries: int, rng: random.Random) -> Outcom
         def spoil(every: int = every, value: float = value) -> None:
             true_loss = learner.training_loss
 
-            def spoiled(*words: object) -> Loss:
-                loss, count = true_loss(*words), [0]  # type: ignore[arg-type]
+            def spoiled(*args: object) -> Loss:
+                loss, count = true_loss(*args), [0]  # type: ignore[arg-type]
 
                 def of_batch(low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
                     count[0] += 1
-                    found, parts = loss(low, normal)
-                    return (found * value if count[0] % every == 0 else found), parts
+                    result, parts = loss(low, normal)
+                    return (result * value if count[0] % every == 0 else result), parts
 
                 return of_batch
 
@@ -79,7 +79,7 @@ def not_finite(root: Path, work: Path, tries: int, rng: random.Random) -> Outcom
 
         code = run.finish(spoil)
         named = run.log.read_text().count(" skipped: its gradient is not finite. Its images: ")
-        finite = all(value.isfinite().all() for kept in run.checkpoints() for value in kept.model.values())
+        finite = all(value.isfinite().all() for saved in run.checkpoints() for value in saved.model.values())
         good = code == 0 and named == STEPS // every and finite
         outcome.count(good)
     return outcome
@@ -106,27 +106,27 @@ def second_run(root: Path, work: Path, tries: int, rng: random.Random) -> Outcom
 
 
 def vanished(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
-    """A training image goes away while the run goes on, or a worker is killed: told by name, and with it back the run
-    goes on."""
-    words = ("data.cache_gib=0", "data.workers=1")
-    wanted, _ = undisturbed(root, work, *words)
+    """A training image goes away while the run goes on, or a worker is killed: the run names it, and with it back goes
+    on."""
+    overrides = ("data.cache_gib=0", "data.workers=1")
+    wanted, _ = undisturbed(root, work, *overrides)
     outcome = Outcome("image gone, worker killed", tries, 0, 0)
     for number in range(tries):
-        run = SmallRun(root, work / f"gone-{number}", *words)
+        run = SmallRun(root, work / f"gone-{number}", *overrides)
         child = run.start()
         run.await_step(child, 5 + rng.randrange(10))
         image = root / "our485" / "low" / f"{rng.randrange(8)}.png"
         if number % 2:
             os.kill(_children(child)[0], signal.SIGKILL)
-            told = "worker"
+            name = "worker"
         else:
             image.rename(image.with_suffix(".away"))
-            told = str(image)
+            name = str(image)
         code = wait(child)
         if not number % 2:
             image.with_suffix(".away").rename(image)
         complete = code == 0  # its last batch was read already
-        named = complete or (code == 2 and told in run.log.read_text().splitlines()[-1])
+        named = complete or (code == 2 and name in run.log.read_text().splitlines()[-1])
         good = named and run.finish() == 0 and same(run, wanted)
         outcome.count(good)
     return outcome
@@ -134,6 +134,6 @@ def vanished(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
 
 def _children(process: int) -> list[int]:
     tasks = Path(f"/proc/{process}/task/{process}/children")
-    while not (found := tasks.read_text().split()):
+    while not (children := tasks.read_text().split()):
         time.sleep(0.01)
-    return [int(each) for each in found]
+    return [int(each) for each in children]

@@ -17,7 +17,6 @@ import torch
 import yaml
 
 from enhance.run.checkpoint import BEST, LAST, PREVIOUS
-from enhance.run.sealed import seal
 from tests.drills.small_run import HOME, TRAIN, Outcome, SmallRun, start, wait
 
 SECRET = "a-secret-of-the-environment"
@@ -39,7 +38,7 @@ def _zipped(values: Any) -> bytes:
     return file.getvalue()
 
 
-_KINDS: list[Callable[[Any], bytes]] = [pickle.dumps, _zipped, lambda values: seal(_zipped(values))]
+_FORMATS: list[Callable[[Any], bytes]] = [pickle.dumps, _zipped]
 
 
 def _commands(run: SmallRun, folder: Path, root: Path, work: Path) -> list[tuple[Path, list[str]]]:
@@ -47,7 +46,7 @@ def _commands(run: SmallRun, folder: Path, root: Path, work: Path) -> list[tuple
     scripts = HOME / "scripts"
     commands = [
         (TRAIN, [f"resume={folder}"]),
-        (TRAIN, run.words),
+        (TRAIN, run.overrides),
         (HOME / "evaluate.py", [f"checkpoint={folder}", "device=cpu"]),
         (scripts / "enhance_photos.py", [str(folder), str(root / "our485" / "low"), str(work / "out"), "--device=cpu"]),
     ]
@@ -57,8 +56,8 @@ def _commands(run: SmallRun, folder: Path, root: Path, work: Path) -> list[tuple
 
 
 def checkpoints(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
-    """A pickle that writes a file, such a pickle in torch's zip, and in one with its right checksum, in whole
-    checkpoints otherwise: no command that reads them runs it."""
+    """A pickle that writes a file, by itself and in torch's zip with its checksum, in whole checkpoints otherwise: no
+    command that reads them runs it."""
     run = SmallRun(root, work / "run")
     folder = run.stop_at(5)
     whole = torch.load(folder / LAST, weights_only=True)
@@ -67,16 +66,16 @@ def checkpoints(root: Path, work: Path, tries: int, rng: random.Random) -> Outco
     for number in range(tries):
         written, log = work / f"written-{number}", work / f"hostile-{number}.log"
         place = rng.choice(["validation", "model", "settings", "trainer"])
-        content = _KINDS[number % 3](whole | {place: {"planted": WritesAFile(written)}})
+        content = _FORMATS[number % 2](whole | {place: {"planted": WritesAFile(written)}})
         with contextlib.suppress(Exception):
             torch.load(io.BytesIO(content), weights_only=False)  # careless
         harmful = written.exists()
         written.unlink(missing_ok=True)
         for name in (LAST, PREVIOUS, BEST):
             (folder / name).write_bytes(content)
-        code = wait(start(*commands[number // 3 % len(commands)], log))
-        told = log.read_text().splitlines()[-1]
-        outcome.count(harmful and not written.exists() and code == 2 and f"{folder}/checkpoints/" in told)
+        code = wait(start(*commands[number // 2 % len(commands)], log))
+        message = log.read_text().splitlines()[-1]
+        outcome.count(harmful and not written.exists() and code == 2 and f"{folder}/checkpoints/" in message)
     return outcome
 
 
@@ -98,7 +97,7 @@ _PLANTED: list[Callable[[Path], dict[str, Any]]] = [
 
 def configurations(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
     """`_target_`, `${oc.env:...}` and Hydra's own keys, in the settings of a checkpoint and in a run folder's
-    config.yaml, and YAML that names Python: nothing is called, and no variable's value is told."""
+    config.yaml, and YAML that names Python: nothing is called, and no variable's value is printed."""
     os.environ["DRILL_SECRET"] = SECRET
     outcome = Outcome("configurations that name code", tries, 0, 0)
     for number in range(tries):
@@ -119,7 +118,7 @@ def configurations(root: Path, work: Path, tries: int, rng: random.Random) -> Ou
                 f"harm: !!python/object/apply:pathlib.Path.write_text [{written}, run]\n" if rng.random() < 0.5 else ""
             )
             (folder / "config.yaml").write_text(yaml.safe_dump(settings) + tag)
-            good = wait(start(TRAIN, run.words, log)) == 0 and f"run folder {folder}" not in log.read_text()
+            good = wait(start(TRAIN, run.overrides, log)) == 0 and f"run folder {folder}" not in log.read_text()
         outcome.count(good and not written.exists() and SECRET not in log.read_text())
     return outcome
 

@@ -6,6 +6,7 @@ import random
 import signal
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +20,8 @@ from enhance.data.images import read_image
 from enhance.data.photo import read_photo, write_photo
 from enhance.device import peak_memory_gib
 from enhance.errors import DataError
-from tests.drills.small_run import Outcome, draw_scene
+from tests.drills.small_run import Outcome
+from tests.small_data import draw_scene
 
 _SECONDS = 20  # that one file may take
 _GIB = 1.0  # that all files may take at once, on top of what the process has
@@ -42,9 +44,9 @@ def mutated(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
             crashes += 1
             with verdicts.open("a") as file:
                 file.write(f"crash {os.waitstatus_to_exitcode(status)}: {files[len(done)]}\n")
-    words = [line.split()[0] for line in verdicts.read_text().splitlines()]
-    good = words.count("read") + words.count("refused")
-    remark = f"{words.count('read')} read, {words.count('refused')} refused by name"
+    counts = Counter(line.split()[0] for line in verdicts.read_text().splitlines())
+    good = counts["read"] + counts["refused"]
+    remark = f"{counts['read']} read, {counts['refused']} refused by name"
     return Outcome("mutated image files", tries, good, tries - good, remark)
 
 
@@ -58,9 +60,9 @@ def _judge(files: list[Path], verdicts: Path, out: Path) -> None:
         with verdicts.open("a", buffering=1) as log:
             for path in files:
                 signal.alarm(_SECONDS)
-                word = _read(path, out)
+                verdict = _read(path, out)
                 grown = peak_memory_gib(_CPU) - before
-                log.write(f"{word if grown < _GIB else f'took {grown:.1f} GiB'} {path}\n")
+                log.write(f"{verdict if grown < _GIB else f'took {grown:.1f} GiB'} {path}\n")
     except BaseException:
         import traceback
 

@@ -20,7 +20,8 @@ from PIL import Image
 
 from tests.drills.hostile import SECRET
 from tests.drills.images import png_bomb
-from tests.drills.small_run import HOME, Outcome, SmallRun, draw_scene, start, wait
+from tests.drills.small_run import HOME, Outcome, SmallRun, start, wait
+from tests.small_data import draw_scene
 
 _MOST_SECONDS = 60.0
 _BOUNDARY = "a-boundary"
@@ -41,23 +42,23 @@ class Visitor:
         return answer.status, answer.read().decode(errors="replace")
 
     def upload(self, name: str, content: bytes) -> tuple[int, str]:
-        """The status, and the place on the server, or what is told instead."""
+        """The status, and the place on the server, or the answer in its place."""
         head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
         body = head.encode() + content + f"\r\n--{_BOUNDARY}--\r\n".encode()
-        status, told = self.ask("POST", "/gradio_api/upload", body, f"multipart/form-data; boundary={_BOUNDARY}")
-        return status, json.loads(told)[0] if status == 200 else told
+        status, answer = self.ask("POST", "/gradio_api/upload", body, f"multipart/form-data; boundary={_BOUNDARY}")
+        return status, json.loads(answer)[0] if status == 200 else answer
 
     def enhance(self, path: str, model: str) -> tuple[bool, str]:
-        """Whether the page enhances the file at a place on the server, and all that it says to that."""
+        """Whether the page enhances the file at a place on the server, and its whole answer."""
         self.sessions += 1
         session = f"session{self.sessions}"
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        words = {"data": [file, model, 1], "fn_index": 0, "session_hash": session}
-        status, told = self.ask("POST", "/gradio_api/queue/join", json.dumps(words).encode(), "application/json")
+        call = {"data": [file, model, 1], "fn_index": 0, "session_hash": session}
+        status, answer = self.ask("POST", "/gradio_api/queue/join", json.dumps(call).encode(), "application/json")
         if status != 200:
-            return False, told
-        _, told = self.ask("GET", f"/gradio_api/queue/data?session_hash={session}")
-        return '"process_completed"' in told and '"success":true' in told, told
+            return False, answer
+        _, answer = self.ask("GET", f"/gradio_api/queue/data?session_hash={session}")
+        return '"process_completed"' in answer and '"success":true' in answer, answer
 
 
 def asked_and_given(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
@@ -90,8 +91,8 @@ def asked_and_given(root: Path, work: Path, tries: int, rng: random.Random) -> O
 def _address(child: int, log: Path) -> str:
     began = time.monotonic()
     while time.monotonic() - began < _MOST_SECONDS:
-        if found := re.search(r"open (http://\S+)", log.read_text()):
-            return found[1]
+        if match := re.search(r"open (http://\S+)", log.read_text()):
+            return match[1]
         time.sleep(0.1)
     raise RuntimeError(f"the page did not open: {log}")
 
@@ -100,9 +101,9 @@ def _visit(visitor: Visitor, model: str, hidden: Path, port: int, tries: int, rn
     outcome = Outcome(name, tries, 0, 0)
     whole = _png()
     status, good = visitor.upload("night.png", whole)
-    served, told = visitor.enhance(good, model)
+    served, answer = visitor.enhance(good, model)
     if not served:
-        raise RuntimeError(f"the page does not enhance a whole photograph: {status} {told}")
+        raise RuntimeError(f"the page does not enhance a whole photograph: {status} {answer}")
     home = str(Path(good).parents[1])
     secret = hidden / "secret.png"
     elsewhere = [str(secret), f"{Path(good).parent}{'/..' * 12}{secret}", f"http://127.0.0.1:{port}/secret.png"]
@@ -113,8 +114,8 @@ def _visit(visitor: Visitor, model: str, hidden: Path, port: int, tries: int, rn
             status, place = visitor.upload(file_name, content)
             if status == 200:
                 inside = place.startswith(home)
-                _, told = visitor.enhance(place, model)
-                named = home in re.sub(r'"(path|url)":\s*"[^"]*"', "", told)
+                _, answer = visitor.enhance(place, model)
+                named = home in re.sub(r'"(path|url)":\s*"[^"]*"', "", answer)
                 outcome.count(inside and not named)
             else:
                 outcome.count(status in (400, 413))

@@ -10,34 +10,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch._dynamo
-from PIL import Image
 
 import enhance.run.resume  # noqa: F401 -- like torch's own: what every fork would import for itself, in seconds
 from enhance.run import checkpoint
 from enhance.run.checkpoint import BEST, LAST, Checkpoint
+from tests.small_data import SMALL
 
 HOME = Path(__file__).parents[2]
 TRAIN = HOME / "train.py"
 STEPS = 60
-SMALL = (
-    "data=lol_v1",
-    "data.crop=16",
-    "data.validation_share=0.25",
-    "model.width=4",
-    "model.depth=1",
-    "model.exposure=false",  # a quarter of the time, and no drill is about it
-    "batch_size=2",
-    "validation.recalibrate_images=2",
-)
-_WORDS = (*SMALL, f"schedule.steps={STEPS}", "validation.every=5", "threads=1", "device=cpu")
+_OVERRIDES = (*SMALL, f"schedule.steps={STEPS}", "validation.every=5", "threads=1", "device=cpu")
 
 
 @dataclass
 class Outcome:
-    """What one drill found."""
+    """The result of one drill."""
 
     fault: str
     tries: int
@@ -46,38 +35,21 @@ class Outcome:
     remark: str = ""
 
     def count(self, good: bool, otherwise: str = "") -> None:
-        """Take in one try: survived, or lost and `otherwise` the remark."""
+        """Count one try: survived, or lost, with `otherwise` for the remark."""
         self.survived += good
         self.lost += not good
         self.remark = self.remark if good else otherwise
-
-
-def draw_scene(seed: int) -> np.ndarray:
-    """A coarse random picture, uint8 (40, 56, 3): each seed is another scene."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((56, 40), Image.Resampling.BILINEAR))
-
-
-def write_pairs(root: Path, count: int = 8) -> Path:
-    """Pairs of random coarse pictures in LOL v1's layout, (40, 56) each; the folder."""
-    for part in ("low", "high"):
-        (root / "our485" / part).mkdir(parents=True)
-    for seed in range(count):
-        scene = draw_scene(seed)
-        Image.fromarray(scene).save(root / "our485" / "high" / f"{seed}.png")
-        Image.fromarray(scene // 5).save(root / "our485" / "low" / f"{seed}.png")
-    return root
 
 
 class SmallRun:
     """`python train.py ... resume=auto` on the pairs of `root`, again and again in one `runs` folder.
 
     Args:
-        words: settings besides those of all drills.
+        overrides: settings besides those of all drills.
     """
 
-    def __init__(self, root: Path, runs: Path, *words: str) -> None:
-        self.words = [*_WORDS, f"data.root={root}", f"runs={runs}", "resume=auto", *words]
+    def __init__(self, root: Path, runs: Path, *overrides: str) -> None:
+        self.overrides = [*_OVERRIDES, f"data.root={root}", f"runs={runs}", "resume=auto", *overrides]
         self.runs = runs
         self.log = runs.with_suffix(".log")
         runs.mkdir(parents=True, exist_ok=True)
@@ -89,7 +61,7 @@ class SmallRun:
         Args:
             first: what the process does to itself before it begins.
         """
-        return start(TRAIN, self.words, self.log, first)
+        return start(TRAIN, self.overrides, self.log, first)
 
     def finish(self, first: Callable[[], None] | None = None) -> int:
         """Start it and wait for its end; the exit code."""
@@ -97,14 +69,18 @@ class SmallRun:
 
     def folder(self) -> Path | None:
         """The run folder, once it has a checkpoint."""
-        found = sorted(self.runs.glob("*/checkpoints/last.pt"))
-        return found[-1].parents[1] if found else None
+        files = sorted(self.runs.glob("*/checkpoints/last.pt"))
+        return files[-1].parents[1] if files else None
+
+    def step(self) -> int:
+        """The last one that it has printed; -1 before."""
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("step ")]
+        return int(lines[-1].split()[1].split("/")[0]) if lines else -1
 
     def await_step(self, child: int, step: int) -> None:
-        """Return when the run has said that it is at `step` or later, or has ended."""
+        """Return when the run has printed that it is at `step` or later, or has ended."""
         while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            told = [line for line in self.log.read_text().splitlines() if line.startswith("step ")]
-            if told and int(told[-1].split()[1].split("/")[0]) >= step:
+            if self.step() >= step:
                 return
             time.sleep(0.01)
 
@@ -125,7 +101,7 @@ class SmallRun:
         return checkpoint.load(folder / LAST), checkpoint.load(folder / BEST)
 
 
-def start(script: Path, words: Sequence[str], log: Path, first: Callable[[], None] | None = None) -> int:
+def start(script: Path, arguments: Sequence[str], log: Path, first: Callable[[], None] | None = None) -> int:
     """Run a command in a process forked from this one; its id. What it prints is appended to `log`."""
     child = os.fork()
     if child:
@@ -135,7 +111,7 @@ def start(script: Path, words: Sequence[str], log: Path, first: Callable[[], Non
         with log.open("a") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-        sys.argv = [str(script), *words]
+        sys.argv = [str(script), *arguments]
         if first is not None:
             first()
         with contextlib.suppress(KeyboardInterrupt):
@@ -162,12 +138,17 @@ def wait(child: int) -> int:
 
 def same(run: SmallRun, other: SmallRun) -> bool:
     """Whether two complete runs hold the same weights, statistics and optimizer state, bit for bit."""
-    return _equal(*([_state(kept) for kept in each.checkpoints()] for each in (run, other)))
+    return all(map(same_checkpoint, run.checkpoints(), other.checkpoints()))
 
 
-def _state(kept: Checkpoint) -> object:
-    trainer = {} if kept.trainer is None else {key: kept.trainer[key] for key in ("model", "optimizer", "best")}
-    return [kept.step, kept.model, kept.running_statistics, trainer]
+def same_checkpoint(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two checkpoints hold the same weights, statistics and optimizer state, bit for bit."""
+    return _equal(_state(one), _state(other))
+
+
+def _state(saved: Checkpoint) -> object:
+    trainer = {} if saved.trainer is None else {key: saved.trainer[key] for key in ("model", "optimizer", "best")}
+    return [saved.step, saved.model, saved.running_statistics, trainer]
 
 
 def _equal(one: object, other: object) -> bool:

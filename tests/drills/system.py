@@ -13,7 +13,7 @@ from pathlib import Path
 from enhance.run import checkpoint
 from enhance.run.checkpoint import BEST, LAST
 from enhance.run.results import read_metrics
-from tests.drills.mounts import mount_read_only, mount_small, why_not
+from tests.drills.mounts import mount_read_only, mount_small, skip_reason
 from tests.drills.small_run import HOME, STEPS, TRAIN, Outcome, SmallRun, same, start, wait
 from tests.drills.stops import undisturbed
 
@@ -33,7 +33,7 @@ def full_for_a_while(root: Path, work: Path, tries: int, rng: random.Random) -> 
         assert folder is not None
         size = (folder / LAST).stat().st_size
         resource.prlimit(child, resource.RLIMIT_FSIZE, (rng.randrange(size // 4, size), resource.RLIM_INFINITY))
-        first = _step_in_log(run)
+        first = run.step()
         run.await_step(child, first + 10)  # two validations or three
         before = checkpoint.load(folder / LAST).step
         intact = checkpoint.load(folder / BEST).step > 0  # it is smaller, and may fit
@@ -47,15 +47,10 @@ def full_for_a_while(root: Path, work: Path, tries: int, rng: random.Random) -> 
     return outcome
 
 
-def _step_in_log(run: SmallRun) -> int:
-    told = [line for line in run.log.read_text().splitlines() if line.startswith("step ")]
-    return int(told[-1].split()[1].split("/")[0])
-
-
 def shared_memory(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
     """/dev/shm too small for the workers' batches: the run ends and says the cure, which is then taken."""
     name = "/dev/shm full"
-    if (skipped := why_not()) is not None:
+    if (skipped := skip_reason()) is not None:
         return Outcome(name, 0, 0, 0, skipped)
     wanted, _ = undisturbed(root, work)
     outcome = Outcome(name, tries, 0, 0)
@@ -64,7 +59,7 @@ def shared_memory(root: Path, work: Path, tries: int, rng: random.Random) -> Out
         run.stop_at(5)
         lack = functools.partial(mount_small, Path("/dev/shm"), rng.randrange(1, 10) * 4096)
         wrong = _not_refused(run, lack, "--shm-size", "data.workers")
-        run.words.append("data.workers=0")
+        run.overrides.append("data.workers=0")
         outcome.count(not wrong and run.finish() == 0 and same(run, wanted), wrong or "did not go on as before")
     return outcome
 
@@ -90,11 +85,11 @@ def _not_refused(run: SmallRun, lack: Callable[[], None], *words: str) -> str:
     assert folder is not None
     before, printed = checkpoint.load(folder / LAST).step, len(run.log.read_text())
     code = ended_by(run.start(lack), _MOST_SECONDS)
-    said = run.log.read_text()[printed:].splitlines()
-    told = any(line.startswith("error: ") and all(word in line for word in words) for line in said)
-    if code == 2 and told and checkpoint.load(folder / LAST).step >= before:
+    lines = run.log.read_text()[printed:].splitlines()
+    named = any(line.startswith("error: ") and all(word in line for word in words) for line in lines)
+    if code == 2 and named and checkpoint.load(folder / LAST).step >= before:
         return ""
-    return f"exit code {code} after {' / '.join(said[-3:])}"
+    return f"exit code {code} after {' / '.join(lines[-3:])}"
 
 
 def ended_by(child: int, seconds: float) -> int:
@@ -110,7 +105,7 @@ def ended_by(child: int, seconds: float) -> int:
 def read_only(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome:
     """Folders that cannot be written, not even by root: that of all runs, that of the run, and those of results."""
     name = "read-only folder"
-    if (skipped := why_not()) is not None:
+    if (skipped := skip_reason()) is not None:
         return Outcome(name, 0, 0, 0, skipped)
     wanted, _ = undisturbed(root, work)
     outcome = Outcome(name, tries, 0, 0)
@@ -122,21 +117,21 @@ def read_only(root: Path, work: Path, tries: int, rng: random.Random) -> Outcome
         out.mkdir()
         result, device = out / "result", "--device=cpu"
         commands: list[tuple[Path, Path, list[str]]] = [
-            (folder, TRAIN, run.words),
+            (folder, TRAIN, run.overrides),
             (folder, TRAIN, [f"resume={folder}"]),
-            (out, TRAIN, [*run.words, f"runs={result}"]),
+            (out, TRAIN, [*run.overrides, f"runs={result}"]),
             (folder, HOME / "evaluate.py", [f"checkpoint={folder}", "device=cpu"]),
             (out, HOME / "evaluate.py", [f"checkpoint={folder}", "device=cpu", f"out={result}"]),
             (out, HOME / "scripts" / "enhance_photos.py", [str(folder), photos, str(result), device]),
         ]
-        locked, script, words = commands[number % len(commands)]
+        locked, script, arguments = commands[number % len(commands)]
         before = {path: path.stat().st_mtime_ns for place in (folder, out) for path in place.rglob("*")}
         log = work / f"locked-{number}.txt"
-        code = ended_by(start(script, words, log, functools.partial(mount_read_only, locked)), _MOST_SECONDS)
-        told = log.read_text().splitlines()[-1]
+        code = ended_by(start(script, arguments, log, functools.partial(mount_read_only, locked)), _MOST_SECONDS)
+        message = log.read_text().splitlines()[-1]
         after = {path: path.stat().st_mtime_ns for place in (folder, out) for path in place.rglob("*")}
-        named = str(locked) in told and "written" in told.replace("cannot write", "written")
-        outcome.count(code == 2 and named and after == before, told)
+        named = str(locked) in message and "written" in message.replace("cannot write", "written")
+        outcome.count(code == 2 and named and after == before, message)
     if run.finish() or not same(run, wanted):
         outcome.survived, outcome.lost, outcome.remark = 0, tries, "the run did not go on as before"
     return outcome

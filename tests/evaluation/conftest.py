@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from enhance.models.unet import UNet, build_unet
+from enhance.models.build import build_model
+from enhance.models.model import EnhancementModel
 from enhance.settings import ModelSettings, NormSettings
 
 
@@ -15,7 +16,7 @@ class Pairs:
 
     def __init__(self, names: list[str], sizes: list[tuple[int, int]]) -> None:
         self.names, self.sizes = names, sizes
-        self.left_out: list[str] = []
+        self.skipped: list[str] = []
         self.pairs: list[tuple[Tensor, Tensor]] = []
         for seed, size in enumerate(sizes):
             generator = torch.Generator().manual_seed(seed)
@@ -35,13 +36,13 @@ def pairs() -> Pairs:
 
 
 @pytest.fixture
-def small_unet() -> Callable[[str], UNet]:
+def small_unet() -> Callable[[str], EnhancementModel]:
     """A U-Net in evaluation mode; its output convolution is random, for it starts at zero and would hide the rest."""
 
-    def build(norm: str) -> UNet:
+    def build(norm: str) -> EnhancementModel:
         torch.manual_seed(0)
-        model = build_unet(ModelSettings(width=8, depth=1), NormSettings(name=norm)).eval()
-        torch.nn.init.normal_(model.output.weight, std=0.1)
+        model = build_model(ModelSettings(width=8, depth=1, exposure=False), NormSettings(name=norm)).eval()
+        torch.nn.init.normal_(model.network.unet.output.weight, std=0.1)
         return model
 
     return build

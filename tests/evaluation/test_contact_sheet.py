@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from enhance.evaluation.contact_sheet import CELL, GAP, LINE, draw, worst_and_best
-from enhance.evaluation.evaluate import ImageScore
+from enhance.evaluation.contact_sheet import draw, worst_and_best
+from enhance.evaluation.drawing import CELL, GAP, LINE
+from enhance.evaluation.scores import ImageScore
 
 
 def scored(*decibels: float) -> list[ImageScore]:

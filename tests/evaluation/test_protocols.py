@@ -9,8 +9,20 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from enhance.evaluation.intervals import interval
-from enhance.evaluation.protocols import LPIPS, LPIPS_GT_MEAN, PROTOCOLS, score_protocols, to_8_bits, to_y
+from enhance.data.images import to_pixels
+from enhance.data.scenes import perceptual_hash
+from enhance.evaluation.intervals import interval, scenes_of
+from enhance.evaluation.protocols import (
+    LPIPS,
+    LPIPS_GT_MEAN,
+    PROTOCOLS,
+    Protocols,
+    lpips,
+    summarize,
+    to_8_bits,
+    to_y,
+)
+from enhance.evaluation.scores import score
 
 CPU = torch.device("cpu")
 GREY = np.array([0.299, 0.587, 0.114])
@@ -23,6 +35,7 @@ class Two:
 
     def __init__(self, height: int = 64, width: int = 80) -> None:
         self.size = 3, height, width
+        self.sizes = [(height, width)] * 2
 
     def __len__(self) -> int:
         return 2
@@ -31,6 +44,16 @@ class Two:
         random = torch.Generator().manual_seed(index)
         target = torch.rand(self.size, generator=random)
         return (0.7 * target + 0.1 * torch.randn(self.size, generator=random)).clamp(0, 1), target
+
+    def scene_hash(self, index: int) -> np.ndarray:
+        return perceptual_hash(to_pixels(self.whole(index)[1]))
+
+
+def score_protocols(source: Two) -> tuple[Protocols, list[str]]:
+    """The dark images' scores under every protocol, and remarks, in one pass."""
+    measures, remarks = lpips(source, CPU)
+    scores = score(nn.Identity().eval(), source, CPU, PROTOCOLS | measures)
+    return summarize(scores, scenes_of(source)), remarks
 
 
 def as_numpy(image: Tensor) -> np.ndarray:
@@ -79,8 +102,8 @@ REFERENCES = {
 
 
 def test_every_image_has_the_scores_of_scikit_image() -> None:
-    found, _ = score_protocols(nn.Identity(), Two(), CPU)
-    assert set(found) - {LPIPS, LPIPS_GT_MEAN} == set(PROTOCOLS) == set(REFERENCES)
+    protocols, _ = score_protocols(Two())
+    assert set(protocols) - {LPIPS, LPIPS_GT_MEAN} == set(PROTOCOLS) == set(REFERENCES)
     options = {"data_range": 1, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "full": True}
     for name, change in REFERENCES.items():
         psnr, ssim = [], []
@@ -90,33 +113,35 @@ def test_every_image_has_the_scores_of_scikit_image() -> None:
             channels = 2 if target.ndim == 3 else None
             _, full = skimage.metrics.structural_similarity(output, target, channel_axis=channels, **options)
             ssim.append(full[5:-5, 5:-5].mean())
-        assert found[name]["psnr"].images == pytest.approx(psnr, abs=1e-3), name
-        assert found[name]["ssim"].images == pytest.approx(ssim, abs=1e-4), name
-        assert found[name]["psnr"].mean == pytest.approx(np.mean(psnr), abs=1e-3), name
-        assert found[name]["ssim"].mean == pytest.approx(np.mean(ssim), abs=1e-4), name
-    assert len({found[name]["psnr"].mean for name in PROTOCOLS}) == len(PROTOCOLS)  # none is another under a new name
-    assert found["grey"]["ssim"].mean > found["RGB"]["ssim"].mean  # noise of three channels is averaged
+        assert protocols[name]["psnr"].images == pytest.approx(psnr, abs=1e-3), name
+        assert protocols[name]["ssim"].images == pytest.approx(ssim, abs=1e-4), name
+        assert protocols[name]["psnr"].mean == pytest.approx(np.mean(psnr), abs=1e-3), name
+        assert protocols[name]["ssim"].mean == pytest.approx(np.mean(ssim), abs=1e-4), name
+    assert len({protocols[name]["psnr"].mean for name in PROTOCOLS}) == len(
+        PROTOCOLS
+    )  # none is another under a new name
+    assert protocols["grey"]["ssim"].mean > protocols["RGB"]["ssim"].mean  # noise of three channels is averaged
 
 
 def test_intervals_are_over_scenes() -> None:
-    found, _ = score_protocols(nn.Identity(), Two(), CPU)
-    for scores in found.values():
-        for score in scores.values():
-            assert score.interval == interval(score.images, np.array([0, 1]))
-            assert score.interval is not None
+    protocols, _ = score_protocols(Two())
+    for scores in protocols.values():
+        for each in scores.values():
+            assert each.interval == interval(each.images, np.array([0, 1]))
+            assert each.interval is not None
 
     class OneScene(Two):
         def whole(self, index: int) -> tuple[Tensor, Tensor]:
             return super().whole(0)
 
-    found, _ = score_protocols(nn.Identity(), OneScene(), CPU)
-    assert all(score.interval is None for scores in found.values() for score in scores.values())
+    protocols, _ = score_protocols(OneScene())
+    assert all(each.interval is None for scores in protocols.values() for each in scores.values())
 
 
 def test_missing_weights_are_named_and_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    found, remarks = score_protocols(nn.Identity(), Two(), CPU)
-    assert LPIPS not in found
+    protocols, remarks = score_protocols(Two())
+    assert LPIPS not in protocols
     assert len(remarks) == 1
     assert str(tmp_path / "checkpoints" / "alexnet") in remarks[0]
     assert list(tmp_path.iterdir()) == []
@@ -146,10 +171,10 @@ def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_lpips_where_weights_are_at_hand(monkeypatch: pytest.MonkeyPatch, alexnet: Path) -> None:
     """With untrained weights: that the file is read, and that equal images have no distance."""
     monkeypatch.setenv("TORCH_HOME", str(alexnet))
-    found, remarks = score_protocols(nn.Identity(), Two(), CPU)
+    protocols, remarks = score_protocols(Two())
     assert remarks == []
-    assert found[LPIPS]["lpips"].mean > 1e-4
-    assert found[LPIPS]["lpips"].mean == np.mean(found[LPIPS]["lpips"].images)
+    assert protocols[LPIPS]["lpips"].mean > 1e-4
+    assert protocols[LPIPS]["lpips"].mean == np.mean(protocols[LPIPS]["lpips"].images)
 
     class Same(Two):
         factor = 1.0
@@ -158,29 +183,32 @@ def test_lpips_where_weights_are_at_hand(monkeypatch: pytest.MonkeyPatch, alexne
             _, target = super().whole(index)
             return target * self.factor, target
 
-    equal, _ = score_protocols(nn.Identity(), Same(), CPU)
+    equal, _ = score_protocols(Same())
     assert equal[LPIPS]["lpips"].images == pytest.approx([0, 0], abs=1e-6)
 
     Same.factor = 0.5
-    darker, _ = score_protocols(nn.Identity(), Same(), CPU)
+    darker, _ = score_protocols(Same())
     assert darker[LPIPS]["lpips"].mean > 1e-4
     assert darker[LPIPS_GT_MEAN]["lpips"].images == pytest.approx([0, 0], abs=1e-6)
 
 
 def test_lpips_is_left_out_where_an_image_is_too_small(monkeypatch: pytest.MonkeyPatch, alexnet: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(alexnet))
-    found, remarks = score_protocols(nn.Identity(), Two(31, 40), CPU)
+    protocols, remarks = score_protocols(Two(31, 40))
     assert remarks == []
-    assert len(found[LPIPS]["lpips"].images) == 2
+    assert len(protocols[LPIPS]["lpips"].images) == 2
 
     class SecondIsSmall(Two):
+        def __init__(self) -> None:
+            self.sizes = [(40, 31), (40, 30)]
+
         def whole(self, index: int) -> tuple[Tensor, Tensor]:
             return Two(40, 31 - index).whole(index)
 
-    found, remarks = score_protocols(nn.Identity(), SecondIsSmall(), CPU)
+    protocols, remarks = score_protocols(SecondIsSmall())
     assert remarks == ["LPIPS: left out: b is 30x40 px, and AlexNet needs 31 a side"]
-    assert set(found) == set(PROTOCOLS)
-    assert len(found["RGB"]["psnr"].images) == 2
+    assert set(protocols) == set(PROTOCOLS)
+    assert len(protocols["RGB"]["psnr"].images) == 2
 
 
 @pytest.mark.parametrize("damage", ["a web page", "cut short", "of another model"])
@@ -191,13 +219,13 @@ def test_damaged_weights_are_named_with_the_cure(
     file = alexnet_file(tmp_path)
     file.parent.mkdir(parents=True)
     if damage == "a web page":
-        file.write_text("<!DOCTYPE html><html>Not found</html>")
+        file.write_text("<!DOCTYPE html><html>Not protocols</html>")
     elif damage == "cut short":
         file.write_bytes(alexnet_file(alexnet).read_bytes()[:100_000])
     else:
         torch.save({"weight": torch.zeros(3)}, file)
-    found, (remark,) = score_protocols(nn.Identity(), Two(), CPU)
+    protocols, (remark,) = score_protocols(Two())
     assert remark.startswith(f"LPIPS: {file} does not hold its weights (")
     assert "delete it, and get it again from https://download.pytorch.org/" in remark
     assert len(remark.splitlines()) == 1
-    assert set(found) == set(PROTOCOLS)
+    assert set(protocols) == set(PROTOCOLS)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from enhance.errors import SettingsError
-from enhance.evaluation.evaluate import SCORES, ImageScore
 from enhance.evaluation.report import (
     Evaluation,
     StatisticsScore,
@@ -18,6 +17,7 @@ from enhance.evaluation.report import (
     terminal_table,
     write,
 )
+from enhance.evaluation.scores import SCORES, ImageScore
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from enhance.inference import export
 from enhance.inference.enhancer import Enhancer
 from enhance.inference.export import OnnxEnhancer, compare, export_onnx, to_onnx
 from enhance.inference.fold import fold_batch_norms
-from enhance.models.unet import UNet, build_unet
+from enhance.models.build import build_model
+from enhance.models.model import EnhancementModel
 from enhance.norm.batch import BatchNorm
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import Checkpoint, save
@@ -26,15 +27,17 @@ CPU = torch.device("cpu")
 SIZES = [(16, 16), (17, 31), (16, 90), (64, 48), (55, 33)]
 
 
-def trained_unet(norm: str, **options) -> UNet:
-    """A U-Net whose weights and statistics are nowhere at their first values, and whose output leaves [0, 1]."""
+def trained_unet(norm: str, **options) -> EnhancementModel:
+    """A model whose weights and statistics are nowhere at their first values, and whose output leaves [0, 1]; plain,
+    but for the options."""
     torch.manual_seed(0)
-    model = build_unet(ModelSettings(width=8, **{"depth": 1, **options}), NormSettings(norm))
+    plain = {"depth": 1, "exposure": False, "brightened": False}
+    model = build_model(ModelSettings(width=8, **(plain | options)), NormSettings(norm))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     for _ in range(3):
         model(torch.rand(4, 3, 48, 48))
-    torch.nn.init.normal_(model.output.weight, std=0.5)
+    torch.nn.init.normal_(model.network.unet.output.weight, std=0.5)
     return model.eval()
 
 
@@ -70,7 +73,7 @@ def test_the_enhancers_images_at_any_size(norm: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"depth": 4, "down": "strided"},
+        {"depth": 4},
         {"unshuffle": 1},
         {"context": True, "depth": 3},
         {"exposure": True, "brightened": True},
@@ -117,7 +120,8 @@ def test_torch_exports_the_folded_unet_for_any_size() -> None:
 @pytest.fixture
 def checkpoint_file(tmp_path: Path) -> Path:
     model = trained_unet("bn")
-    settings = Settings(model=ModelSettings(width=8, depth=1), norm=NormSettings("bn"))
+    plain = ModelSettings(width=8, depth=1, exposure=False, brightened=False)
+    settings = Settings(model=plain, norm=NormSettings("bn"))
     save(Checkpoint(settings, 1, model.state_dict(), running_statistics(model)), tmp_path / "a.pt")
     return tmp_path / "a.pt"
 
@@ -189,7 +193,7 @@ def test_the_comparison_sees_a_small_difference() -> None:
     exported = OnnxEnhancer(model.SerializeToString())
     assert compare(enhancer, exported).difference < 1e-5
     with torch.no_grad():
-        enhancer.model.output.bias += 1e-3
+        enhancer.model.network.unet.output.bias += 1e-3
     found = compare(enhancer, exported)
     assert found.difference == pytest.approx(1e-3, rel=1e-2)
     assert min(found.torch_milliseconds, found.onnxruntime_milliseconds) > 0

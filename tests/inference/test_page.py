@@ -17,7 +17,7 @@ from enhance.data.images import read_image
 from enhance.errors import DataError
 from enhance.inference.enhancer import Enhancer
 from enhance.inference.page import MOST_MEGAPIXELS, Page, served
-from enhance.models.unet import build_unet
+from enhance.models.build import build_model
 from enhance.settings import ModelSettings, NormSettings
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -25,8 +25,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 def enhancer(seed: int) -> Enhancer:
     torch.manual_seed(seed)
-    model = build_unet(ModelSettings(width=8, depth=1), NormSettings("bn"))
-    nn.init.normal_(model.output.weight, std=0.1)
+    model = build_model(ModelSettings(width=8, depth=1), NormSettings("bn"))
+    nn.init.normal_(model.network.unet.output.weight, std=0.1)
     return Enhancer(model, torch.device("cpu"))
 
 
@@ -122,7 +122,7 @@ def test_in_a_browser(address: str, page: Page, photo: Path, huge: Path, tmp_pat
         expect(window.locator("#download")).to_be_disabled()
         upload.set_input_files(photo)
         expect(window.locator("#pictures img")).to_have_count(2)
-        expect(window.locator("#said")).to_contain_text("80 x 60 px")
+        expect(window.locator("#summary")).to_contain_text("80 x 60 px")
 
         def download() -> np.ndarray:
             with window.expect_download() as caught:

@@ -1,6 +1,5 @@
 """Tiles give what the whole image gives, without a seam, in bounded memory."""
 
-import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,8 @@ from enhance.cost.measure import peak_bytes
 from enhance.errors import SettingsError
 from enhance.inference.enhancer import Enhancer
 from enhance.inference.tiles import cut, enhance_tiles, side_within
-from enhance.models.unet import UNet, build_unet
+from enhance.models.build import build_model
+from enhance.models.model import EnhancementModel
 from enhance.run.checkpoint import Checkpoint, save
 from enhance.settings import ModelSettings, NormSettings, Settings
 
@@ -23,10 +23,11 @@ GIB = 0.0125  # too little for 700x800 px
 NORMS = ("bn", "brn", "bn_act", "in", "hin", "gn", "ln", "frn", "none")
 
 
-def trained(norm: NormSettings, **options) -> UNet:
-    """A U-Net whose weights and statistics are nowhere at their first values."""
+def trained(norm: NormSettings, **options) -> EnhancementModel:
+    """A model whose weights and statistics are nowhere at their first values; plain, but for the options."""
     torch.manual_seed(0)
-    model = build_unet(ModelSettings(width=8, depth=2, **options), norm)
+    plain = {"exposure": False, "brightened": False}
+    model = build_model(ModelSettings(width=8, depth=2, **(plain | options)), norm)
     for parameter in model.parameters():
         if parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.15)
@@ -56,10 +57,10 @@ def test_tiles_give_what_the_whole_image_gives(norm: str, context: bool) -> None
 
 
 def test_the_exposure_of_tiles_is_that_of_the_whole() -> None:
-    model = trained(NormSettings("in"), exposure=True)
+    model = trained(NormSettings("in"), exposure=True, brightened=True)
     image = two_halves(600, 700)
     with torch.inference_mode():
-        whole, detail = model(image[None])[0], model.detail(image[None])[0]
+        whole, detail = model(image[None])[0], model.network(image[None])[0]
         tiled = enhance_tiles(model, image, 520, CPU)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
     assert (whole - detail.clamp(0, 1)).abs().max() > 0.01
@@ -82,25 +83,6 @@ def test_a_tile_by_itself_would_show() -> None:
     with torch.inference_mode():
         whole, part = model(image[None])[0], model(image[None, :, :96])[0]
     assert (whole[:, :16] - part[:, :16]).abs().max() > 0.1
-
-
-@pytest.mark.parametrize(
-    ("depth", "unshuffle", "down"), list(itertools.product((1, 2, 3), (1, 2), ("max_pool", "strided")))
-)
-def test_no_pixel_beyond_the_reach_matters_and_those_within_do(depth: int, unshuffle: int, down: str) -> None:
-    torch.manual_seed(0)
-    model = build_unet(
-        ModelSettings(width=4, depth=depth, unshuffle=unshuffle, down=down), NormSettings("none")
-    ).double()
-    nn.init.normal_(model.output.weight, std=0.5)
-    side = (2 * model.reach // model.multiple + 3) * model.multiple
-    before = torch.rand(1, 3, side, side, dtype=torch.float64)
-    after = before.clone()
-    after[..., side // 2, side // 2] += 1
-    with torch.inference_mode():
-        changed = (model(after) - model(before)).abs().amax((0, 1)).nonzero()
-    reached = (changed - side // 2).abs().max()
-    assert 0.6 * model.reach < reached <= model.reach
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (400, 64), (960, 1200)])
@@ -140,8 +122,8 @@ def test_too_little_memory_is_told() -> None:
 @pytest.mark.slow
 def test_24_megapixels_in_under_3_gib(tmp_path: Path) -> None:
     """The whole process, of a photograph that no tile divides, by a model like `unet_small`."""
-    settings = Settings(model=ModelSettings(width=32, exposure=True, brightened=True), norm=NormSettings("bn"))
-    save(Checkpoint(settings, 1, build_unet(settings.model, settings.norm).state_dict(), {}), tmp_path / "a.pt")
+    settings = Settings(model=ModelSettings(width=32), norm=NormSettings("bn"))
+    save(Checkpoint(settings, 1, build_model(settings.model, settings.norm).state_dict(), {}), tmp_path / "a.pt")
     Image.effect_noise((6001, 4003), 20).convert("RGB").save(tmp_path / "a.jpg")
     script = Path(__file__).parents[2] / "scripts" / "enhance_photos.py"
     words = [sys.executable, script, tmp_path / "a.pt", tmp_path / "a.jpg", tmp_path / "out", "--device", "cpu"]

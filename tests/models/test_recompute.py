@@ -6,27 +6,28 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from enhance.cost.measure import kept_tensors, storage_bytes
-from enhance.models.unet import UNet, build_unet
+from enhance.cost.measure import saved_tensors, storage_bytes
+from enhance.models.build import build_model
+from enhance.models.model import EnhancementModel
 from enhance.norm.registry import NORMS
 from enhance.norm.renorm import set_progress
 from enhance.settings import ModelSettings, NormSettings
 from tests.norm.ranks import on_two_ranks
 
 
-def unet(norm: str, checkpoint_activations: bool, **options: float) -> UNet:
+def unet(norm: str, checkpoint_activations: bool, **options: float) -> EnhancementModel:
     """A U-Net whose running statistics and vectors are drawn, so that none hides behind zeros and ones."""
     torch.manual_seed(0)
-    settings = ModelSettings(width=8, depth=2, context=True, exposure=True)
-    model = build_unet(settings, NormSettings(norm, **options), checkpoint_activations)
+    settings = ModelSettings(width=8, depth=2, context=True)
+    model = build_model(settings, NormSettings(norm, **options), checkpoint_activations)
     for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and (tensor.dim() == 1 or name == "output.weight"):
+        if tensor.is_floating_point() and (tensor.dim() == 1 or name == "network.unet.output.weight"):
             nn.init.uniform_(tensor, 0.5, 1.5)
     set_progress(model, 1.0)
     return model
 
 
-def trained(model: UNet, steps: int = 2, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+def trained(model: EnhancementModel, steps: int = 2, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """Gradients of the last step, and the buffers after it."""
     generator = torch.Generator().manual_seed(1)
     for _ in range(steps):
@@ -40,9 +41,9 @@ def trained(model: UNet, steps: int = 2, dtype: torch.dtype = torch.float32) -> 
     return gradients | dict(model.named_buffers())
 
 
-def assert_same_bits(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    assert found.keys() == wanted.keys()
-    for name, tensor in found.items():
+def assert_same_bits(tensors: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    assert tensors.keys() == wanted.keys()
+    for name, tensor in tensors.items():
         assert torch.equal(tensor, wanted[name]), name
         assert tensor.isfinite().all(), name
 
@@ -89,8 +90,8 @@ def test_synchronised_batch_norm_recomputes_on_all_ranks(tmp_path: Path) -> None
 @pytest.mark.parametrize("norm", ["bn", "bn_act", "gn"])
 def test_less_is_kept_for_backward(norm: str) -> None:
     image = torch.rand(2, 3, 128, 128)
-    kept = {}
+    sizes = {}
     for each in (True, False):
         model = unet(norm, each)
-        kept[each] = sum(storage_bytes(kept_tensors(lambda model=model: model(image))).values())
-    assert kept[True] < 0.6 * kept[False]
+        sizes[each] = sum(storage_bytes(saved_tensors(lambda model=model: model(image))).values())
+    assert sizes[True] < 0.6 * sizes[False]

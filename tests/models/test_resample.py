@@ -32,10 +32,10 @@ def test_values_and_gradient_are_torchs(layer: type[nn.Module], shape: tuple, co
     wanted = TORCHS[layer](x)
     grad = torch.randn(wanted.shape)
     run = torch.compile(layer(), fullgraph=True, backend="aot_eager") if compiled else layer()
-    found, found_grad = with_gradient(run, x, grad)
+    output, output_grad = with_gradient(run, x, grad)
     wanted, wanted_grad = with_gradient(TORCHS[layer], x, grad)
-    torch.testing.assert_close(found, wanted)
-    torch.testing.assert_close(found_grad, wanted_grad)
+    torch.testing.assert_close(output, wanted)
+    torch.testing.assert_close(output_grad, wanted_grad)
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])

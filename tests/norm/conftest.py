@@ -1,4 +1,4 @@
-"""The own layers, each beside torch's layer that computes the same."""
+"""Our layers, each beside torch's layer that computes the same."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from enhance.norm.batch import BatchNorm
-from enhance.norm.group import GroupNorm
-from enhance.norm.instance import InstanceNorm
-from enhance.norm.layer import LayerNorm2d
+from enhance.norm.image import GroupNorm, InstanceNorm, LayerNorm2d
 
 CHANNELS = 6
 
@@ -24,23 +22,23 @@ class ChannelsFirst(nn.LayerNorm):
 
 @dataclass
 class Twin:
-    """An own layer of 6 channels, and a function from the number of axes of the input to torch's layer."""
+    """A layer of ours of 6 channels, and a function from the number of axes of the input to torch's layer."""
 
-    own: Callable[..., nn.Module]
-    torchs: Callable[[int], nn.Module]
+    ours: Callable[..., nn.Module]
+    theirs: Callable[[int], nn.Module]
 
 
-def _torchs_batch_norm(dim: int, **options: object) -> nn.Module:
+def _torch_batch_norm(dim: int, **options: object) -> nn.Module:
     return {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}[dim](CHANNELS, **options)
 
 
-def _torchs_instance_norm(dim: int, affine: bool = True) -> nn.Module:
+def _torch_instance_norm(dim: int, affine: bool = True) -> nn.Module:
     return {3: nn.InstanceNorm1d, 4: nn.InstanceNorm2d, 5: nn.InstanceNorm3d}[dim](CHANNELS, affine=affine)
 
 
 TWINS = {
-    "bn": Twin(lambda **options: BatchNorm(CHANNELS, **options), _torchs_batch_norm),
-    "in": Twin(lambda **options: InstanceNorm(CHANNELS, **options), _torchs_instance_norm),
+    "bn": Twin(lambda **options: BatchNorm(CHANNELS, **options), _torch_batch_norm),
+    "in": Twin(lambda **options: InstanceNorm(CHANNELS, **options), _torch_instance_norm),
     "gn": Twin(
         lambda **options: GroupNorm(CHANNELS, 2, **options),
         lambda dim, affine=True: nn.GroupNorm(2, CHANNELS, affine=affine),

@@ -1,4 +1,4 @@
-"""What every own layer keeps to, beside a reference in plain autograd.
+"""What every layer does, beside a reference made of the formulas of `enhance.norm.plain`.
 
 A test file of a layer subclasses `LayerContract` and says what the two are.
 """
@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from enhance.norm import plain
+from enhance.norm.functional import BATCH
 from tests.norm.test_against_torch import LAYOUTS, distance, randomized, results
 
 SHAPES = [(5, 6, 7, 9), (3, 6, 1, 13), (1, 6, 5, 2), (4, 6, 11), (2, 6, 3, 4, 5)]
@@ -16,9 +18,16 @@ SHAPES = [(5, 6, 7, 9), (3, 6, 1, 13), (1, 6, 5, 2), (4, 6, 11), (2, 6, 3, 4, 5)
 BUFFERS = {"running_mean": 0.3, "running_var": 1.7}  # about these, where a layer has them: it has been somewhere
 
 
-def over_channels(vector: Tensor, x: Tensor) -> Tensor:
-    """(C,) -> (1, C, 1, ...), which broadcasts over x."""
-    return vector.view(1, -1, *[1] * (x.dim() - 2))
+def plain_batch_norm(layer: nn.Module, x: Tensor) -> Tensor:
+    """The output of a batch norm in its mode."""
+    if not layer.training:
+        return plain_running_norm(layer, x)
+    return plain.normalize(x, layer.weight, layer.bias, x.shape[1], BATCH, layer.eps)[0]
+
+
+def plain_running_norm(layer: nn.Module, x: Tensor) -> Tensor:
+    """The output of a batch norm by its running statistics."""
+    return plain.scale_and_shift(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, layer.eps)
 
 
 class LayerContract:
@@ -26,15 +35,15 @@ class LayerContract:
 
     exports_any_batch = True  # in training mode
 
-    def own(self) -> nn.Module:
+    def make(self) -> nn.Module:
         raise NotImplementedError
 
     def reference(self, layer: nn.Module, x: Tensor) -> Tensor:
-        """The output of `layer` (in float64) in its mode, by plain autograd on its parameters and buffers."""
+        """The output of `layer` (in float64) in its mode, by ordinary autograd on its parameters and buffers."""
         raise NotImplementedError
 
     def prepared(self, training: bool = True) -> nn.Module:
-        layer = randomized(self.own()).train(training)
+        layer = randomized(self.make()).train(training)
         with torch.no_grad():
             for name, buffer in layer.named_buffers():
                 if name in BUFFERS:
@@ -46,14 +55,14 @@ class LayerContract:
         wide = x.detach().double().contiguous().requires_grad_()
         y = self.reference(exact, wide)
         y.backward(grad.double())
-        wanted = {"y": y.detach(), "x.grad": wide.grad}
-        wanted |= {name: parameter.grad for name, parameter in exact.named_parameters()}
-        found = results(layer, x, grad)
-        assert found.keys() == wanted.keys()
-        for name, value in found.items():
-            assert value.shape == wanted[name].shape
+        expected = {"y": y.detach(), "x.grad": wide.grad}
+        expected |= {name: parameter.grad for name, parameter in exact.named_parameters()}
+        actual = results(layer, x, grad)
+        assert actual.keys() == expected.keys()
+        for name, value in actual.items():
+            assert value.shape == expected[name].shape
             half = value.dtype in (torch.bfloat16, torch.float16)
-            assert distance(value, wanted[name]) <= (torch.finfo(value.dtype).eps if half else tolerance), name
+            assert distance(value, expected[name]) <= (torch.finfo(value.dtype).eps if half else tolerance), name
 
     @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
     @pytest.mark.parametrize("training", [True, False])
@@ -82,9 +91,9 @@ class LayerContract:
         self, training: bool, dtype: torch.dtype, layout: str
     ) -> None:
         x = LAYOUTS[layout](torch.randn(5, 6, 4, 8).to(dtype))
-        found = results(self.prepared(training), x, torch.randn(x.shape).to(dtype))
+        actual = results(self.prepared(training), x, torch.randn(x.shape).to(dtype))
         for name in ("y", "x.grad"):
-            assert (found[name].dtype, found[name].stride()) == (dtype, x.stride())
+            assert (actual[name].dtype, actual[name].stride()) == (dtype, x.stride())
 
     @pytest.mark.parametrize("training", [True, False])
     @pytest.mark.parametrize("shape", [(3, 6, 2, 3), (2, 6, 1, 5)])
@@ -107,9 +116,9 @@ class LayerContract:
     def test_an_in_place_activation_may_follow_and_inputs_stay(self) -> None:
         layer, x, grad = self.prepared(), torch.randn(3, 6, 4, 5), torch.randn(3, 6, 4, 5)
         start, copies = copy.deepcopy(layer), (x.clone(), grad.clone())
-        found = results(nn.Sequential(layer, nn.LeakyReLU(0.2, inplace=True)), x, grad)
-        wanted = results(nn.Sequential(start, nn.LeakyReLU(0.2)), x, grad)
-        torch.testing.assert_close(found, wanted)
+        actual = results(nn.Sequential(layer, nn.LeakyReLU(0.2, inplace=True)), x, grad)
+        expected = results(nn.Sequential(start, nn.LeakyReLU(0.2)), x, grad)
+        torch.testing.assert_close(actual, expected)
         assert torch.equal(x, copies[0])
         assert torch.equal(grad, copies[1])
 
@@ -121,8 +130,8 @@ class LayerContract:
         twin = copy.deepcopy(layer)
         x, grad = LAYOUTS[layout](torch.randn(5, 6, 4, 7)), torch.randn(5, 6, 4, 7)
         compiled = torch.compile(twin, fullgraph=True, backend="aot_eager")
-        wanted, found = results(layer, x, grad), results(compiled, x, grad)
-        torch.testing.assert_close(list(found.values()), list(wanted.values()), rtol=1e-4, atol=1e-5)
+        expected, actual = results(layer, x, grad), results(compiled, x, grad)
+        torch.testing.assert_close(list(actual.values()), list(expected.values()), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(dict(twin.named_buffers()), dict(layer.named_buffers()), rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("training", [True, False])
@@ -141,4 +150,4 @@ class LayerContract:
     @pytest.mark.parametrize("shape", [(6,), (3, 5, 7, 7), (3, 7, 7, 6)])
     def test_wrong_number_of_channels(self, shape: tuple) -> None:
         with pytest.raises(ValueError, match=r"input \(N, 6, ...\) expected"):
-            self.own()(torch.randn(shape))
+            self.make()(torch.randn(shape))

@@ -30,25 +30,25 @@ def assert_compiles(layer: nn.Module, backend: str, x: Tensor) -> None:
     twin = copy.deepcopy(model)
     torch.compiler.reset()
     grad = torch.randn(x.shape[0], 6, x.shape[2] - 2, x.shape[3] - 2)
-    wanted = step(model, model, x, grad)
-    found = step(twin, torch.compile(twin, fullgraph=True, backend=backend), x, grad)
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    expected = step(model, model, x, grad)
+    actual = step(twin, torch.compile(twin, fullgraph=True, backend=backend), x, grad)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_compile(twin, training: bool, memory_format: torch.memory_format) -> None:
     x = torch.randn(4, 3, 7, 10).to(memory_format=memory_format)
-    assert_compiles(twin.own().train(training), "aot_eager", x)
+    assert_compiles(twin.ours().train(training), "aot_eager", x)
 
 
 def test_compile_with_a_cumulative_average(batch_norm) -> None:
-    assert_compiles(batch_norm.own(momentum=None), "aot_eager", torch.randn(4, 3, 7, 10))
+    assert_compiles(batch_norm.ours(momentum=None), "aot_eager", torch.randn(4, 3, 7, 10))
 
 
 def test_one_compilation_serves_every_size(twin) -> None:
     torch.compiler.reset()
-    model = network(twin.own())
+    model = network(twin.ours())
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=True)
     with torch._dynamo.config.patch(error_on_recompile=True):
         for shape in ((4, 3, 7, 10), (2, 3, 31, 17), (5, 3, 12, 12)):
@@ -58,13 +58,13 @@ def test_one_compilation_serves_every_size(twin) -> None:
 
 @pytest.mark.slow
 def test_compile_by_inductor(twin) -> None:
-    assert_compiles(twin.own(), "inductor", torch.randn(4, 3, 7, 10))
+    assert_compiles(twin.ours(), "inductor", torch.randn(4, 3, 7, 10))
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("grad_mode", [True, False])
 def test_export_for_any_size(twin, training: bool, grad_mode: bool) -> None:
-    model = network(twin.own().train(training))
+    model = network(twin.ours().train(training))
     any_size = {0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
     exported = torch.export.export(model, (torch.randn(4, 3, 7, 10),), dynamic_shapes=(any_size,)).module()
     x = torch.randn(2, 3, 31, 17)
@@ -75,7 +75,7 @@ def test_export_for_any_size(twin, training: bool, grad_mode: bool) -> None:
 
 
 def test_freezing_reaches_a_compiled_layer(batch_norm) -> None:
-    model = network(batch_norm.own())
+    model = network(batch_norm.ours())
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     x = torch.randn(4, 3, 7, 10)
     compiled(x)

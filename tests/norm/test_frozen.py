@@ -4,23 +4,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from enhance.errors import UserError
 from enhance.norm.batch import BatchNorm
 from enhance.norm.frozen import FrozenBatchNorm, freeze
 from enhance.norm.recalibrate import batch_norms, recalibrate
 from enhance.norm.registry import build_norm
-from tests.norm.contract import LayerContract, over_channels
+from tests.norm.contract import LayerContract, plain_running_norm
 from tests.norm.test_against_torch import randomized, results
 
 
 class TestFrozenBatchNorm(LayerContract):
-    def own(self) -> nn.Module:
+    def make(self) -> nn.Module:
         return FrozenBatchNorm(6)
 
     def reference(self, layer: FrozenBatchNorm, x: Tensor) -> Tensor:
-        std = (over_channels(layer.running_var, x) + layer.eps).sqrt()
-        standard = (x - over_channels(layer.running_mean, x)) / std
-        return standard * over_channels(layer.weight, x) + over_channels(layer.bias, x)
+        return plain_running_norm(layer, x)
 
 
 @pytest.fixture
@@ -58,7 +55,7 @@ def test_recalibration_leaves_it_alone(trained: BatchNorm) -> None:
     assert batch_norms(model).keys() == {"1"}
     recalibrate(model, [torch.randn(4, 6, 5, 7)])
     torch.testing.assert_close(model[0].state_dict(), trained.state_dict(), rtol=0, atol=0)
-    with pytest.raises(UserError, match="no batch norm with running statistics"):
+    with pytest.raises(ValueError, match="no batch norm with running statistics"):
         recalibrate(model[0], [torch.randn(4, 6, 5, 7)])
 
 
@@ -68,10 +65,10 @@ def test_frozen_in_mid_training_a_layer_goes_on_as_it_evaluates(name: str) -> No
     layer(torch.randn(4, 6, 5, 7) * 2 + 3)
     state = {key: value.clone() for key, value in layer.state_dict().items()}
     x, grad = torch.randn(4, 6, 5, 7), torch.randn(4, 6, 5, 7)
-    wanted = results(layer.eval(), x, grad)
+    expected = results(layer.eval(), x, grad)
     layer.train()
     freeze(layer)
-    torch.testing.assert_close(results(layer, x, grad), wanted, rtol=0, atol=0)
+    torch.testing.assert_close(results(layer, x, grad), expected, rtol=0, atol=0)
     torch.testing.assert_close(dict(layer.state_dict()), state, rtol=0, atol=0)
     assert not batch_norms(layer)
 

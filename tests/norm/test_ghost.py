@@ -6,35 +6,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from enhance.cost.measure import kept_tensors
-from enhance.errors import UserError
+from enhance.cost.measure import saved_tensors
 from enhance.norm.batch import BatchNorm
+from enhance.norm.errors import TooFewValues
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.recalibrate import recalibrate
-from tests.norm.contract import LayerContract, over_channels
+from tests.norm.contract import LayerContract, plain_batch_norm
 from tests.norm.test_against_torch import randomized, results
-
-
-def plain_batch_norm(x: Tensor, layer: BatchNorm) -> Tensor:
-    axes = [axis for axis in range(x.dim()) if axis != 1]
-    mean, variance = x.mean(axes, keepdim=True), x.var(axes, unbiased=False, keepdim=True)
-    standard = (x - mean) / (variance + layer.eps).sqrt()
-    return standard * over_channels(layer.weight, x) + over_channels(layer.bias, x)
 
 
 class TestGhostBatchNorm(LayerContract):
     exports_any_batch = False  # the number of virtual batches is part of the graph
 
-    def own(self) -> nn.Module:
+    def make(self) -> nn.Module:
         return GhostBatchNorm(6, virtual_batch=2)
 
     def reference(self, layer: GhostBatchNorm, x: Tensor) -> Tensor:
-        if layer.training:
-            runs = [x[start : start + layer.virtual_batch] for start in range(0, len(x), layer.virtual_batch)]
-            return torch.cat([plain_batch_norm(run, layer) for run in runs])
-        mean, variance = over_channels(layer.running_mean, x), over_channels(layer.running_var, x)
-        standard = (x - mean) / (variance + layer.eps).sqrt()
-        return standard * over_channels(layer.weight, x) + over_channels(layer.bias, x)
+        runs = [x[start : start + layer.virtual_batch] for start in range(0, len(x), layer.virtual_batch)]
+        return torch.cat([plain_batch_norm(layer, run) for run in runs])
 
 
 @settings(max_examples=25, deadline=None)
@@ -87,18 +76,18 @@ def test_recalibration_pools_as_for_batch_norm() -> None:
     torch.testing.assert_close(ghost.running_var, plain.running_var, rtol=0, atol=0)
 
 
-def test_backward_keeps_the_input_and_small_vectors() -> None:
+def test_backward_saves_the_input_and_small_vectors() -> None:
     x = torch.randn(5, 6, 32, 32, requires_grad=True)
-    kept = kept_tensors(lambda: GhostBatchNorm(6, 2)(x))
-    large = {tensor.untyped_storage().data_ptr() for tensor in kept if tensor.numel() >= 6 * 32 * 32}
+    saved = saved_tensors(lambda: GhostBatchNorm(6, 2)(x))
+    large = {tensor.untyped_storage().data_ptr() for tensor in saved if tensor.numel() >= 6 * 32 * 32}
     assert large == {x.untyped_storage().data_ptr()}
 
 
 @pytest.mark.parametrize(("images", "virtual_batch"), [(4, 1), (3, 2), (1, 2)])
-def test_one_value_per_channel_names_the_cure(images: int, virtual_batch: int) -> None:
+def test_one_value_per_channel_is_refused(images: int, virtual_batch: int) -> None:
     layer = GhostBatchNorm(6, virtual_batch)
-    told = r"ghost batch norm of 6 channels sees 1 value per channel, input \(1, 6, 1, 1\): make batch_size a multiple"
-    with pytest.raises(UserError, match=told):
+    message = r"ghost batch norm of 6 channels sees 1 value per channel, input \(1, 6, 1, 1\)"
+    with pytest.raises(TooFewValues, match=message):
         layer(torch.randn(images, 6, 1, 1))
     assert layer.num_batches_tracked.item() == 0
 

@@ -1,15 +1,18 @@
 """Statistics stay exact where the mean is far larger than the spread, and properties that hold for every shape."""
 
-import numpy as np
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from enhance.norm import plain
 from enhance.norm.batch import BatchNorm
-from enhance.norm.functional import BATCH, CHANNELS, PLANES, normalize
-from enhance.norm.statistics import Axes, Moments, center, channel_moments, split_channels
+from enhance.norm.functional import BATCH, CHANNELS, PLANES, normalize, scale_and_shift
+from enhance.norm.layout import Axes, split_channels
+from enhance.norm.statistics import Moments, center, channel_moments
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -24,16 +27,16 @@ def test_mean_far_above_the_spread(mean_over_std: float, memory_format: torch.me
     # The buffer has float32's 24 bits; what standardizes the batch has more.
     torch.testing.assert_close(layer.running_mean.double(), mean.flatten(), rtol=1e-7, atol=0)
     torch.testing.assert_close(layer.running_var.double(), variance.flatten(), rtol=1e-5, atol=0)
-    wanted = (exact - mean) / (exact.var((0, 2, 3), unbiased=False, keepdim=True) + layer.eps).sqrt()
-    torch.testing.assert_close(y.double(), wanted, rtol=0, atol=1e-5)
+    expected, _, _ = plain.normalize(exact, None, None, 6, BATCH, layer.eps)
+    torch.testing.assert_close(y.double(), expected, rtol=0, atol=1e-5)
 
 
 def test_torchs_channels_last_path_fails_there() -> None:
     """What the test above is for; once torch mends it, this one fails and may go."""
     exact = torch.randn(4, 6, 61, 67, dtype=torch.float64) * 0.5 + 0.5e6
     x = exact.float().to(memory_format=torch.channels_last)
-    wanted = nn.functional.batch_norm(x.double(), None, None, training=True)
-    errors = {layer: (layer(x).double() - wanted).abs().max().item() for layer in (BatchNorm(6), nn.BatchNorm2d(6))}
+    expected = nn.functional.batch_norm(x.double(), None, None, training=True)
+    errors = {layer: (layer(x).double() - expected).abs().max().item() for layer in (BatchNorm(6), nn.BatchNorm2d(6))}
     assert [error < 1e-5 for error in errors.values()] == [True, False], errors
 
 
@@ -66,22 +69,30 @@ SIZES = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.in
 @given(sizes=SIZES, axes=st.sampled_from([BATCH, PLANES, CHANNELS]), seed=st.integers(0, 2**16))
 def test_normalize_is_its_formula(sizes: tuple[int, ...], axes: Axes, seed: int) -> None:
     n, groups, size, h, w = sizes
-    generator = np.random.default_rng(seed)
-    x = generator.normal(3, 2, (n, groups, size, h * w))
-    weight, bias = generator.normal(size=(2, 1, groups, size, 1))
-    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
-    wanted = (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
-
-    def tensor(values: np.ndarray, *shape: int) -> torch.Tensor:
-        return torch.from_numpy(values).reshape(shape)
-
-    channels = groups * size
-    y, found_mean, found_variance = normalize(
-        tensor(x, n, channels, h, w), tensor(weight, channels), tensor(bias, channels), groups, axes, 1e-5
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    x, weight, bias, grad = (
+        2 * draw(n, groups * size, h, w) + 3,
+        draw(groups * size),
+        draw(groups * size),
+        draw(n, 1, h, w),
     )
-    np.testing.assert_allclose(y.reshape(x.shape), wanted, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(found_mean.numpy() + np.zeros_like(x), mean + np.zeros_like(x), atol=1e-12)
-    np.testing.assert_allclose(found_variance.numpy() + np.zeros_like(x), variance + np.zeros_like(x), atol=1e-12)
+    results = []
+    for compute in (normalize, plain.normalize):
+        leaves = [tensor.clone().requires_grad_() for tensor in (x, weight, bias)]
+        y, mean, variance = compute(*leaves, groups, axes, 1e-5)
+        grads = torch.autograd.grad(y, leaves, grad.expand_as(y))
+        zero = torch.zeros(n, groups, size, h * w, dtype=torch.float64)  # statistics may come repeated along an axis
+        results.append((y, zero + mean, zero + variance, *grads))
+    torch.testing.assert_close(*results, rtol=0, atol=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(images=st.integers(1, 3), channels=st.integers(1, 4), length=st.integers(1, 5))
+def test_scale_and_shift_is_its_formula(images: int, channels: int, length: int) -> None:
+    draw = partial(torch.randn, dtype=torch.float64)
+    vectors = draw(channels), draw(channels).square(), draw(channels), draw(channels)
+    x = draw(images, channels, length)
+    torch.testing.assert_close(scale_and_shift(x, *vectors, 1e-5), plain.scale_and_shift(x, *vectors, 1e-5))
 
 
 @settings(max_examples=15, deadline=None)

@@ -6,41 +6,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from enhance.cost.measure import kept_tensors
-from enhance.errors import SettingsError, UserError
+from enhance.cost.measure import saved_tensors
+from enhance.norm import plain
 from enhance.norm.batch import BatchNorm
+from enhance.norm.errors import TooFewValues
 from enhance.norm.recalibrate import running_statistics
 from enhance.norm.renorm import BatchRenorm, set_progress
-from tests.norm.contract import LayerContract, over_channels
+from tests.norm.contract import LayerContract, plain_running_norm
 from tests.norm.test_against_torch import randomized, results
 
 
 def limit(layer: BatchRenorm, closed: float, widest: float, ramp_end: float) -> float:
-    opened = (layer.progress.item() - layer.ramp_start) / (ramp_end - layer.ramp_start)
-    return closed + (widest - closed) * min(max(opened, 0.0), 1.0)
+    ramp = (layer.progress.item() - layer.ramp_start) / (ramp_end - layer.ramp_start)
+    return closed + (widest - closed) * min(max(ramp, 0.0), 1.0)
 
 
 class TestBatchRenorm(LayerContract):
-    def own(self) -> nn.Module:
+    def make(self) -> nn.Module:
         layer = BatchRenorm(6)
         set_progress(layer, 0.1)  # limits of about 1.3 and 1.25: some channels meet them
         return layer
 
     def reference(self, layer: BatchRenorm, x: Tensor) -> Tensor:
-        running_mean, running_var = over_channels(layer.running_mean, x), over_channels(layer.running_var, x)
-        running_std = (running_var + layer.eps).sqrt()
-        if layer.training:
-            axes = [axis for axis in range(x.dim()) if axis != 1]
-            mean = x.mean(axes, keepdim=True)
-            std = (x.var(axes, unbiased=False, keepdim=True) + layer.eps).sqrt()
-            r_limit = limit(layer, 1.0, layer.r_max, layer.r_ramp_end)
-            d_limit = limit(layer, 0.0, layer.d_max, layer.d_ramp_end)
-            r = (std / running_std).clamp(1 / r_limit, r_limit).detach()
-            d = ((mean - running_mean) / running_std).clamp(-d_limit, d_limit).detach()
-            standard = (x - mean) / std * r + d
-        else:
-            standard = (x - running_mean) / running_std
-        return standard * over_channels(layer.weight, x) + over_channels(layer.bias, x)
+        if not layer.training:
+            return plain_running_norm(layer, x)
+        r_limit = limit(layer, 1.0, layer.r_max, layer.r_ramp_end)
+        d_limit = limit(layer, 0.0, layer.d_max, layer.d_ramp_end)
+        vectors = (layer.running_mean, layer.running_var, layer.weight, layer.bias)
+        return plain.renormalize(x, *vectors, r_limit, d_limit, layer.eps)
 
     def for_differences(self, training: bool) -> nn.Module:
         """Beyond both limits r and d are constants; elsewhere they move with the input, and the gradient leaves that
@@ -72,8 +65,8 @@ def test_within_its_limits_training_computes_what_evaluation_does() -> None:
     layer = moved(randomized(BatchRenorm(6, r_max=100, d_max=100)))
     set_progress(layer, 1.0)
     x = torch.randn(4, 6, 5, 7)
-    wanted = layer.eval()(x)
-    torch.testing.assert_close(layer.train()(x), wanted, rtol=1e-5, atol=1e-5)
+    expected = layer.eval()(x)
+    torch.testing.assert_close(layer.train()(x), expected, rtol=1e-5, atol=1e-5)
 
 
 @settings(max_examples=20, deadline=None)
@@ -92,7 +85,7 @@ def test_the_output_stays_within_the_limits_of_the_share(share: float, factor: f
 @pytest.mark.parametrize(
     ("share", "r_limit", "d_limit"), [(0, 1, 0), (0.05, 1, 0), (0.15, 1 + 2 * 0.1 / 0.35, 2.5), (0.4, 3, 5), (1, 3, 5)]
 )
-def test_limits_open_over_the_run(share: float, r_limit: float, d_limit: float) -> None:
+def test_limits_widen_over_the_run(share: float, r_limit: float, d_limit: float) -> None:
     layer = BatchRenorm(6, eps=0).double()
     set_progress(nn.Sequential(layer), share)
     y = layer(torch.randn(8, 6, 5, 5, dtype=torch.float64) * 100 + 1000)
@@ -110,11 +103,11 @@ def test_running_statistics_move_as_batch_norms() -> None:
     torch.testing.assert_close(layer.state_dict(), plain.state_dict(), rtol=1e-5, atol=1e-6)
 
 
-def test_progress_is_no_part_of_what_is_kept() -> None:
+def test_progress_is_no_part_of_the_state() -> None:
     layer = BatchRenorm(6)
     assert layer.state_dict().keys() == BatchNorm(6).state_dict().keys()
-    kept = running_statistics(nn.Sequential(layer))
-    assert kept.keys() == {"0.running_mean", "0.running_var", "0.num_batches_tracked"}
+    saved = running_statistics(nn.Sequential(layer))
+    assert saved.keys() == {"0.running_mean", "0.running_var", "0.num_batches_tracked"}
 
 
 def test_one_compilation_serves_the_run() -> None:
@@ -126,9 +119,9 @@ def test_one_compilation_serves_the_run() -> None:
         for share in (0.0, 0.1, 0.5):
             set_progress(layer, share)
             state = {key: value.clone() for key, value in layer.state_dict().items()}
-            found = compiled(x)
+            actual = compiled(x)
             layer.load_state_dict(state)
-            torch.testing.assert_close(found, layer(x), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(actual, layer(x), rtol=1e-5, atol=1e-5)
 
 
 def test_without_affine() -> None:
@@ -138,15 +131,15 @@ def test_without_affine() -> None:
     torch.testing.assert_close(layer(x), moved(BatchRenorm(6, affine=False)).eval()(x), rtol=1e-5, atol=1e-5)
 
 
-def test_backward_keeps_the_input_and_small_vectors() -> None:
+def test_backward_saves_the_input_and_small_vectors() -> None:
     x = torch.randn(4, 6, 32, 32, requires_grad=True)
-    kept = kept_tensors(lambda: BatchRenorm(6)(x))
-    large = {tensor.untyped_storage().data_ptr() for tensor in kept if tensor.numel() > 6}
+    saved = saved_tensors(lambda: BatchRenorm(6)(x))
+    large = {tensor.untyped_storage().data_ptr() for tensor in saved if tensor.numel() > 6}
     assert large == {x.untyped_storage().data_ptr()}
 
 
-def test_mistakes_are_told() -> None:
-    with pytest.raises(SettingsError, match=r"norm.d_ramp_end=0.1 is not after norm.ramp_start=0.2: raise it"):
+def test_mistakes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"d_ramp_end=0.1 is not after ramp_start=0.2: raise it"):
         BatchRenorm(6, ramp_start=0.2, d_ramp_end=0.1)
-    with pytest.raises(UserError, match=r"batch renormalization of 6 channels sees 1 value.*raise batch_size.*norm=gn"):
+    with pytest.raises(TooFewValues, match=r"batch renormalization of 6 channels sees 1 value"):
         BatchRenorm(6)(torch.randn(1, 6, 1, 1))

@@ -4,24 +4,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from enhance.errors import UserError
 from enhance.norm.batch import BatchNorm
+from enhance.norm.errors import TooFewValues
 from enhance.norm.sync import SyncBatchNorm
-from tests.norm.contract import LayerContract, over_channels
+from tests.norm.contract import LayerContract, plain_batch_norm
 from tests.norm.test_against_torch import randomized, results
 
 
 class TestSyncBatchNorm(LayerContract):
-    def own(self) -> nn.Module:
+    def make(self) -> nn.Module:
         return SyncBatchNorm(6)
 
     def reference(self, layer: SyncBatchNorm, x: Tensor) -> Tensor:
-        mean, variance = over_channels(layer.running_mean, x), over_channels(layer.running_var, x)
-        if layer.training:
-            axes = [axis for axis in range(x.dim()) if axis != 1]
-            mean, variance = x.mean(axes, keepdim=True), x.var(axes, unbiased=False, keepdim=True)
-        standard = (x - mean) / (variance + layer.eps).sqrt()
-        return standard * over_channels(layer.weight, x) + over_channels(layer.bias, x)
+        return plain_batch_norm(layer, x)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -35,7 +30,7 @@ def test_one_process_is_batch_norm(training: bool) -> None:
 
 @pytest.mark.parametrize("images", [0, 1])
 def test_one_process_refuses_one_value_per_channel(images: int) -> None:
-    with pytest.raises(UserError, match=f"synchronised batch norm of 6 channels sees {images} value per channel"):
+    with pytest.raises(TooFewValues, match=f"synchronised batch norm of 6 channels sees {images} value per channel"):
         SyncBatchNorm(6)(torch.randn(images, 6, 1, 1))
 
 

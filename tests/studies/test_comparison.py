@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from enhance.errors import DataError
+from enhance.evaluation.tables import markdown
 from enhance.run.results import append_row
 from enhance.studies.comparison import (
     by_statistics,
@@ -12,15 +14,13 @@ from enhance.studies.comparison import (
     curves,
     differences,
     gap,
-    markdown,
-    mean_of,
-    table,
     with_running,
 )
-from enhance.studies.runs import Run, read_runs
+from enhance.studies.runs import read_runs
+from enhance.studies.study_tables import table
 
 
-def results(file: Path, *rows: tuple[str, float]) -> list[Run]:
+def results(file: Path, *rows: tuple[str, float]) -> pd.DataFrame:
     """A results file of rows of what was swept and its PSNR, read."""
     for run, psnr in rows:
         values = dict(word.split("=") for word in run.split(","))
@@ -31,10 +31,11 @@ def results(file: Path, *rows: tuple[str, float]) -> list[Run]:
     return read_runs([file])
 
 
-def test_the_mean_and_its_interval() -> None:
-    mean = mean_of([20.0, 21.0, 22.0])
-    assert mean.told(2) == "21.00 ± 2.48"  # 4.303 * 1 / sqrt(3)
-    assert mean_of([20.0]).told(1) == "20.0"
+def test_the_mean_and_its_interval(tmp_path: Path) -> None:
+    rows = [(f"norm=gn,seed={seed}", 20.0 + seed) for seed in range(3)]
+    runs = results(tmp_path / "runs.csv", *rows, ("norm=ln,seed=0", 20.0))
+    _, *lines = table(curves(runs, "psnr", "batch_size"), "batch_size")
+    assert lines == [["gn", "21.00 ± 2.48"], ["ln", "20.00"]]  # 4.303 * 1 / sqrt(3)
 
 
 def test_seeds_are_averaged_and_batch_sizes_are_columns(tmp_path: Path) -> None:
@@ -63,9 +64,7 @@ def test_differences_pair_the_seeds(tmp_path: Path) -> None:
         ("norm=gn,seed=1", 22.0),
         ("norm=gn,seed=2", 30.0),  # has no other half
     )
-    found = differences(runs, "bn", "batch_size")
-    assert set(found) == {"gn"}
-    assert found["gn"]["8"].told(2) == "1.00 ± 0.00"
+    assert table(differences(runs, "bn", "batch_size"), "batch_size")[1:] == [["gn", "1.00 ± 0.00"]]
     assert differences(runs, "ln", "batch_size") == {}
 
 
@@ -93,23 +92,25 @@ def test_differences_pair_the_seeds(tmp_path: Path) -> None:
     ],
 )
 def test_what_differences_are_from(tmp_path: Path, rows: dict[str, float], wanted: dict[str, float]) -> None:
-    found = differences(results(tmp_path / "runs.csv", *rows.items()), "bn", "batch_size")
-    assert {label: curve["8"].value for label, curve in found.items()} == wanted
+    lines = differences(results(tmp_path / "runs.csv", *rows.items()), "bn", "batch_size")
+    assert {label: curve.loc["8", "mean"] for label, curve in lines.items()} == wanted
 
 
 def test_the_gap_and_the_statistics_are_of_the_runs_that_have_them() -> None:
     scored = {"psnr_running": 17.0, "psnr_crops": 18.0, "psnr": 19.0, "psnr_own": 16.0}
-    runs = [
-        Run({"norm": norm, "batch_size": "8", "seed": seed}, scores, [])
+    runs = pd.DataFrame(
+        {"norm": norm, "batch_size": "8", "seed": seed} | scores
         for norm, seed, scores in (
             ("bn", "0", scored | {"psnr_train": 20.5}),
             ("bn", "1", scored | {"psnr_train": 21.5}),
             ("gn", "0", {"psnr": 20.0}),
         )
-    ]
-    assert {norm: curve["8"].value for norm, curve in gap(runs, "batch_size").items()} == {"bn": 2.0}
-    found = by_statistics(runs, "batch_size")
-    assert {norm: {name: curve["8"].value for name, curve in lines.items()} for norm, lines in found.items()} == {
+    )
+    assert {norm: curve.loc["8", "mean"] for norm, curve in gap(runs, "batch_size").items()} == {"bn": 2.0}
+    panels = by_statistics(runs, "batch_size")
+    assert {
+        norm: {name: curve.loc["8", "mean"] for name, curve in lines.items()} for norm, lines in panels.items()
+    } == {
         "bn": {
             "running statistics": 17.0,
             "recalibrated on crops": 18.0,
@@ -127,7 +128,7 @@ def test_another_setting_may_be_the_columns(tmp_path: Path) -> None:
         ("norm=gn,optimizer.lr=3e-3,seed=0", 21.0),
     )
     curve = curves(runs, "psnr", "optimizer.lr")["gn"]
-    assert list(curve) == ["1e-3", "3e-3", "1e-1"]
+    assert list(curve.index) == ["1e-3", "3e-3", "1e-1"]
     with pytest.raises(DataError, match=r"--against model.width.*optimizer.lr"):
         check_key(runs, "model.width")
 
@@ -135,8 +136,8 @@ def test_another_setting_may_be_the_columns(tmp_path: Path) -> None:
 def test_what_two_files_do_not_share_parts_their_runs(tmp_path: Path) -> None:
     results(tmp_path / "one.csv", ("norm=gn,seed=0", 20.0))
     results(tmp_path / "two.csv", ("norm=gn,optimizer.lr_scaling=none,seed=0", 10.0))
-    found = curves(read_runs([tmp_path / "one.csv", tmp_path / "two.csv"]), "psnr", "batch_size")
-    assert set(found) == {"gn", "gn optimizer.lr_scaling=none"}
+    lines = curves(read_runs([tmp_path / "one.csv", tmp_path / "two.csv"]), "psnr", "batch_size")
+    assert set(lines) == {"gn", "gn optimizer.lr_scaling=none"}
 
 
 def test_what_is_no_results_file_is_told(tmp_path: Path) -> None:

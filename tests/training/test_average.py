@@ -5,27 +5,28 @@ import copy
 import pytest
 import torch
 
-from enhance.models.unet import UNet, build_unet
+from enhance.models.build import build_model
+from enhance.models.model import EnhancementModel
 from enhance.settings import ModelSettings, NormSettings
 from enhance.training.average import WeightAverage
 
 
 @pytest.fixture
-def model() -> UNet:
-    return build_unet(ModelSettings(width=4, depth=1), NormSettings("bn"))
+def model() -> EnhancementModel:
+    return build_model(ModelSettings(width=4, depth=1), NormSettings("bn"))
 
 
-def set_weights(model: UNet, value: float) -> None:
+def set_weights(model: EnhancementModel, value: float) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(value)
 
 
-def weight(model: UNet) -> float:
-    return model.output.bias[0].item()
+def weight(model: EnhancementModel) -> float:
+    return model.network.unet.output.bias[0].item()
 
 
-def test_decay_warms_up(model: UNet) -> None:
+def test_decay_warms_up(model: EnhancementModel) -> None:
     average = WeightAverage(model, decay=0.9)
     expected = 0.0
     for step in range(1, 200):
@@ -36,7 +37,7 @@ def test_decay_warms_up(model: UNet) -> None:
     assert weight(average.model) == pytest.approx(expected, rel=1e-5)
 
 
-def test_decay_0_is_the_latest_model_with_its_buffers(model: UNet) -> None:
+def test_decay_0_is_the_latest_model_with_its_buffers(model: EnhancementModel) -> None:
     average = WeightAverage(model, decay=0.0)
     for step in (1, 2, 3):
         set_weights(model, float(step))
@@ -46,7 +47,7 @@ def test_decay_0_is_the_latest_model_with_its_buffers(model: UNet) -> None:
         assert torch.equal(ours, theirs), name
 
 
-def test_a_new_first_step_starts_the_average_anew(model: UNet) -> None:
+def test_a_new_first_step_starts_the_average_anew(model: EnhancementModel) -> None:
     average = WeightAverage(model, decay=0.999)
     for step, value in [(step, 0.0) for step in range(1, 300)] + [(step, 1.0) for step in range(1, 9)]:
         set_weights(model, value)
@@ -54,7 +55,7 @@ def test_a_new_first_step_starts_the_average_anew(model: UNet) -> None:
     assert weight(average.model) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_resumed_average_goes_on(model: UNet) -> None:
+def test_resumed_average_goes_on(model: EnhancementModel) -> None:
     straight = WeightAverage(model, decay=0.5)
     set_weights(model, 1.0)
     straight.update(model, 1)

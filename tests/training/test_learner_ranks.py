@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from enhance import ranks
-from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
+from enhance.settings import ModelSettings, NormSettings, Settings
 from enhance.training.learner import Learner
 from enhance.training.meter import Meter
 from tests.norm.ranks import on_two_ranks
@@ -19,24 +19,24 @@ CASES = {
     "gn": Settings(norm=NormSettings(name="gn")),
     "sync_bn": Settings(norm=NormSettings(name="sync_bn")),
     "accumulate": Settings(norm=NormSettings(name="gn"), batch_size=4, accumulate=2),
-    "exposure": Settings(norm=NormSettings(name="sync_bn"), model=ModelSettings(exposure=True)),
-    "gamma": Settings(norm=NormSettings(name="none"), data=DataSettings(gamma_jitter=0.2)),
+    "plain": Settings(norm=NormSettings(name="sync_bn"), model=ModelSettings(exposure=False, brightened=False)),
 }
 
 
-def make_learner(settings: Settings, exposure_steps: int | None = None) -> Learner:
+def make_learner(settings: Settings, early_steps: int | None = None) -> Learner:
     settings.model.width, settings.model.depth = 8, 1
     settings.precision = "fp32"
-    learner = Learner(settings, torch.device("cpu"), torch.float32, 10, exposure_steps)
-    torch.nn.init.normal_(learner.model.output.weight, std=0.05)  # zero before training: nothing before it would learn
+    learner = Learner(settings, torch.device("cpu"), torch.float32, 10, early_steps)
+    output = learner.model.network.unet.output  # zero before training: nothing before it would learn
+    torch.nn.init.normal_(output.weight, std=0.05)
     return learner
 
 
 def batches(settings: Settings) -> list[Tensor]:
     """This rank's part of each batch."""
     draw = torch.Generator().manual_seed(0)
-    size, share = settings.batch_size, settings.batch_size // ranks.count()
-    own = slice(ranks.own() * share, (ranks.own() + 1) * share)
+    size, share = settings.batch_size, settings.batch_size // ranks.world_size()
+    own = slice(ranks.rank() * share, (ranks.rank() + 1) * share)
     images = torch.randint(0, 256, (settings.accumulate, 2, size, 3, 32, 32), generator=draw, dtype=torch.uint8)
     return [torch.stack((low[own] // 5, normal[own])) for low, normal in images]
 
@@ -50,7 +50,7 @@ def learn(settings: Settings) -> list[Tensor]:
         gradients.extend(parameter.grad.clone() for parameter in learner.model.parameters())
 
     learner.optimizer.register_step_pre_hook(note)
-    learner.advance(iter(batches(settings)), meter, watched=False)
+    learner.advance(iter(batches(settings)), meter, run_hooks=False)
     return [torch.tensor(meter.read()["train/loss"]), *gradients, *learner.model.parameters()]
 
 
@@ -70,23 +70,23 @@ def test_loss_and_gradients_are_those_of_one_process(case: str, tmp_path: Path) 
 
 
 def learn_three_steps(_: int) -> list[Tensor]:
-    """Weights after each of three steps, of which the second U-Net learns in the first."""
-    settings = CASES["exposure"]
-    learner, meter, found = make_learner(settings, exposure_steps=1), Meter(), []
+    """Weights after each of three steps, of which the exposure network learns in the first; number of its weights."""
+    settings = CASES["sync_bn"]
+    learner, meter, weights = make_learner(settings, early_steps=1), Meter(), []
     for _ in range(3):
-        learner.advance(iter(batches(settings)), meter, watched=False)
-        found.append(torch.cat([each.detach().flatten() for each in learner.model.parameters()]))
-    assert learner.model.exposure is not None
-    return [*found, torch.tensor(sum(each.numel() for each in learner.model.exposure.parameters()))]
+        learner.advance(iter(batches(settings)), meter, run_hooks=False)
+        weights.append(torch.cat([each.detach().flatten() for each in learner.model.parameters()]))
+    return [*weights, torch.tensor(sum(each.numel() for each in learner.model.early_parameters()))]
 
 
-def test_the_second_unet_stops_learning_on_all_ranks(tmp_path: Path) -> None:
+def test_the_exposure_network_stops_learning_on_all_ranks(tmp_path: Path) -> None:
     first, second = on_two_ranks(learn_three_steps, tmp_path)
     for one, other, value in zip(first, second, learn_three_steps(0), strict=True):
         assert torch.equal(one, other)
         assert torch.allclose(one, value, rtol=0, atol=2e-3)  # Adam's first steps follow the sign of a gradient
     *weights, last = first
     size = int(last)  # its weights come last
+    assert size > 0
     assert torch.equal(weights[0][-size:], weights[2][-size:])
     assert not torch.equal(weights[0][:-size], weights[2][:-size])
 
@@ -94,24 +94,26 @@ def test_the_second_unet_stops_learning_on_all_ranks(tmp_path: Path) -> None:
 def with_a_broken_rank(rank: int) -> list[Tensor]:
     settings = CASES["gn"]
     learner = make_learner(settings)
-    before = [parameter.detach().clone() for parameter in learner.model.parameters()]
+    broken = learner.model.network.unet.output.bias
+    others = [parameter for parameter in learner.model.parameters() if parameter is not broken]
+    before = [parameter.detach().clone() for parameter in others]
     if rank == 1:
         with torch.no_grad():
-            learner.model.output.bias.fill_(torch.nan)
-    learner.advance(iter(batches(settings)), Meter(), watched=True)
-    kept = [torch.equal(*pair) for pair in zip(before[:-1], learner.model.parameters(), strict=False)]
-    return [torch.tensor(kept), torch.tensor(learner.skipped.read(1))]
+            broken.fill_(torch.nan)
+    learner.advance(iter(batches(settings)), Meter(), run_hooks=True)
+    unchanged = [torch.equal(*pair) for pair in zip(before, others, strict=True)]
+    return [torch.tensor(unchanged), torch.tensor(learner.skipped.read(1))]
 
 
 def test_a_loss_that_is_not_finite_on_one_rank_is_a_skipped_step_on_all(tmp_path: Path) -> None:
-    for kept, skipped in on_two_ranks(with_a_broken_rank, tmp_path):
-        assert kept.all()
+    for unchanged, skipped in on_two_ranks(with_a_broken_rank, tmp_path):
+        assert unchanged.all()
         assert skipped.tolist() == [1]
 
 
 def share_and_gather(_: int) -> list[Tensor]:
-    own = ranks.shared_out(list(range(5)))
-    return [torch.tensor(own), torch.tensor(ranks.gathered(own)), torch.tensor(ranks.largest(3 * ranks.own()))]
+    own = ranks.local_share(list(range(5)))
+    return [torch.tensor(own), torch.tensor(ranks.all_gather(own)), torch.tensor(ranks.all_max(3 * ranks.rank()))]
 
 
 def test_uneven_shares_come_back_in_order(tmp_path: Path) -> None:

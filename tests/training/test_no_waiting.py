@@ -15,12 +15,12 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from enhance.cost.profile import bare_steps
-from enhance.models.unet import build_unet
+from enhance.models.build import build_model
 from enhance.norm.registry import NORMS
+from enhance.run.record import Record
 from enhance.settings import DataSettings, ModelSettings, NormSettings, ObjectiveSettings, Settings
-from enhance.training.augment import augment
 from enhance.training.average import WeightAverage
+from enhance.training.bare_steps import BareSteps
 from enhance.training.loss import training_loss
 from enhance.training.objective import Objective
 from enhance.training.schedule import build_optimizer
@@ -75,8 +75,8 @@ def test_what_would_wait_is_seen(fake: FakeTensorMode) -> None:
 @pytest.mark.parametrize("norm", [name for name in NORMS if name not in ("bn_act", "sync_bn")])
 def test_forward_optimizer_and_average(fake: FakeTensorMode, norm: str) -> None:
     options = NormSettings(name=norm, num_groups=8 if norm == "gn" else None)
-    model = build_unet(ModelSettings(width=8, depth=1, context=True, exposure=True, brightened=True), options)
-    objective = Objective(ObjectiveSettings(ms_ssim=0.1, edge=0.1, colour=0.1, charbonnier=0.1, gt_mean=True))
+    model = build_model(ModelSettings(width=8, depth=1, context=True), options)
+    objective = Objective(ObjectiveSettings())
     low, normal = torch.zeros(2, 2, 3, 64, 64, dtype=torch.uint8)
     with fake:
         to_fake_cuda(model)
@@ -89,7 +89,7 @@ def test_forward_optimizer_and_average(fake: FakeTensorMode, norm: str) -> None:
         with Waits() as waits:
             for step in (1, 2):
                 batch = [side.to(CUDA, non_blocking=True).float() for side in (low, normal)]
-                loss(*augment(*batch, DataSettings(mixup=1.0, gamma_jitter=0.1), seed=0, batch=step))
+                loss(*batch)
                 norm_of_gradient = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.found_inf = norm_of_gradient.isfinite().logical_not().float()  # type: ignore[attr-defined]
                 optimizer.step()
@@ -107,26 +107,24 @@ def test_cudnn_tries_algorithms_for_crops_and_not_for_whole_images(deterministic
     trainer = Trainer(settings)
     tried: dict[bool, set[bool]] = {True: set(), False: set()}  # by whether the model is in training mode
     for model in (trainer.learner.model, trainer.learner.average.model):
-        model.entry.register_forward_pre_hook(
+        model.network.unet.entry.register_forward_pre_hook(
             lambda entry, _: tried[entry.training].add(torch.backends.cudnn.benchmark)
         )
-    trainer.fit()
+    with Record(settings, None, None) as record:
+        trainer.fit(record)
     assert tried == {True: {not deterministic}, False: {False}}
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
-def test_whole_steps_on_a_device(precision: str, tmp_path: Path) -> None:
-    data = DataSettings(crop=64, mixup=0.5, gamma_jitter=0.1)
-    settings = Settings(data=data, device="cuda", precision=precision, runs=str(tmp_path))
-    settings.objective.edge = 0.1
-    with bare_steps(settings) as steps:
+def test_whole_steps_on_a_device(precision: str) -> None:
+    steps = BareSteps(Settings(data=DataSettings(crop=64), device="cuda", precision=precision))
+    for _ in range(3):
+        steps()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
         for _ in range(3):
-            steps()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            for _ in range(3):
-                steps.learner.advance(steps, steps._meter, watched=False)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+            steps.learner.advance(steps, steps.meter, run_hooks=False)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

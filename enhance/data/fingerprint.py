@@ -1,0 +1,56 @@
+"""What data a run learns from, by content and not by place: a hash of the images' names, sizes and parts."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from enhance.data.open import open_data
+from enhance.data.shards import Member
+from enhance.errors import DataError
+from enhance.settings import DataSettings
+
+
+def with_content(data: DataSettings) -> DataSettings:
+    """The settings with `content` filled in.
+
+    Raises:
+        DataError: the data are not there, or are not those that `content` asks for.
+    """
+    content = fingerprint(data)
+    if data.content not in (None, content):
+        raise DataError(
+            f"data.content={data.content}: the images here are others, {content}, by name, size or part; give their "
+            "place with data.root=, or leave data.content out"
+        )
+    return dataclasses.replace(data, content=content)
+
+
+def fingerprint(data: DataSettings) -> str:
+    """12 hexadecimal digits, from the heads of the files of all parts but a test folder; a damaged file counts with its
+    name.
+
+    Raises:
+        DataError: as where the data are opened.
+    """
+    if data.name == "demo":
+        return "demo"
+    entries = [
+        (part, pair.name, *_size(pair.normal)) for part, pairs in open_data(data).listed.items() for pair in pairs
+    ]
+    return hashlib.sha256(json.dumps(sorted(entries)).encode()).hexdigest()[:12]
+
+
+def _size(file: Any) -> tuple[int, int]:
+    """Width and height; 0, 0 of a damaged file."""
+    try:
+        if isinstance(file, Member):
+            height, width = file.size()
+            return width, height
+        with Image.open(Path(file)) as image:
+            return image.size
+    except Exception:  # Pillow raises many kinds, for as many kinds of damage; opening the data names it
+        return 0, 0

@@ -1,0 +1,160 @@
+"""The same weights under other statistics of their batch norms, each as a model of its own."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from enhance.data.pairs import PairSource, spread
+from enhance.device import out_of_memory_hint
+from enhance.errors import SettingsError, UserError
+from enhance.evaluation.report import StatisticsScore
+from enhance.evaluation.scores import ImageScore, score
+from enhance.models.model import EnhancementModel
+from enhance.norm.errors import TooFewValues
+from enhance.norm.recalibrate import batch_norms, recalibrate_on_images
+from enhance.run.checkpoint import Checkpoint
+
+RUNNING = "running statistics"  # as training left them
+RECALIBRATED = "recalibrated"  # over whole training images
+FROZEN = "frozen in training"  # recalibrated in the midst of it, and trained with since
+OWN = "each image's own"
+RECALIBRATED_NOW = {  # by the images that recalibrate= names
+    "train": "recalibrated now, on training images",
+    "target": "adapted to these dark images (AdaBN)",
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A checkpoint's weights with one choice of statistics."""
+
+    statistics: str
+    model: EnhancementModel | None  # in evaluation mode; None: it takes the run's training images, which are not here
+    as_saved: bool = False  # what the checkpoint holds, and photographs are enhanced with
+
+
+def variants(
+    model: EnhancementModel, checkpoint: Checkpoint, training: PairSource | None, device: torch.device
+) -> Iterator[Variant]:
+    """Running statistics, recalibrated ones, and each image's own; where the weights were trained with frozen
+    statistics, these and each image's own. None for a model without batch norms that keep running statistics.
+
+    Args:
+        model: the checkpoint's, in evaluation mode; left as it is.
+        training: the run's training pairs, to recalibrate on where the checkpoint is not recalibrated.
+    """
+    if not batch_norms(model):
+        return
+    validation = checkpoint.settings.validation
+    if checkpoint.frozen:
+        yield Variant(FROZEN, model, as_saved=True)
+    elif validation.recalibrate:
+        running = copy.deepcopy(model)
+        running.load_state_dict(checkpoint.running_statistics, strict=False)
+        yield Variant(RUNNING, running)
+        yield Variant(RECALIBRATED, model, as_saved=True)
+    else:
+        yield Variant(RUNNING, model, as_saved=True)
+        images = None if training is None else dark_images(training, validation.recalibrate_images)
+        yield Variant(RECALIBRATED, None if images is None else recalibrated(model, images, device))
+    yield Variant(OWN, by_each_image(model))
+
+
+def check_statistics(checkpoint: Checkpoint, model: EnhancementModel, asked: str) -> None:
+    """See that the statistics of the checkpoint's batch norms can be taken again, which `asked` (a setting or an
+    option) wants.
+
+    Raises:
+        SettingsError: there are none, or the weights were trained with them as constants.
+    """
+    if checkpoint.frozen:
+        raise SettingsError(f"{asked}: the weights were trained with frozen statistics; leave it out")
+    if not batch_norms(model):
+        raise SettingsError(f"{asked}: norm={checkpoint.settings.norm.name} keeps no running statistics; leave it out")
+
+
+def by_each_image(model: EnhancementModel) -> EnhancementModel:
+    """A copy whose batch norms standardize each image by its own statistics."""
+    copied = copy.deepcopy(model)
+    for layer in batch_norms(copied).values():
+        layer.running_mean = layer.running_var = None
+    return copied
+
+
+def recalibrated(model: EnhancementModel, images: Iterable[Tensor], device: torch.device) -> EnhancementModel:
+    """A copy with population statistics over `images` (3, H, W); on dark images of another camera, without their
+    references, this is AdaBN (Li et al. 2016, arXiv 1603.04779)."""
+    copied = copy.deepcopy(model)
+    with out_of_memory_hint(device, "recalibration takes 8 whole images; choose device=cpu"):
+        recalibrate(copied, images, device)
+    return copied
+
+
+def dark_images(pairs: PairSource, count: int) -> Iterator[Tensor]:
+    """The whole dark images of `count` pairs, (3, H, W) each, spread over all of them; of all where there are fewer."""
+    chosen = spread(pairs, count)
+    return (chosen.whole(index)[0] for index in range(len(chosen)))
+
+
+def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, device: torch.device) -> int:
+    """Recalibrate the batch norms of the model itself on the `dark_images` of `count` pairs; the number of them."""
+    return recalibrate(model, dark_images(training, count), device)
+
+
+def recalibrate(model: nn.Module, images: Iterable[Tensor], device: torch.device) -> int:
+    """`recalibrate_on_images`.
+
+    Raises:
+        UserError: a batch norm sees a single position of all images.
+    """
+    try:
+        return recalibrate_on_images(model, images, device)
+    except TooFewValues as error:
+        raise UserError(f"recalibration: {error}; give more images, or larger ones") from error
+
+
+def compare_statistics(
+    model: EnhancementModel,
+    checkpoint: Checkpoint,
+    scores: list[ImageScore],
+    source: PairSource,
+    training: PairSource | None,
+    device: torch.device,
+    now: str | None = None,
+) -> list[StatisticsScore]:
+    """Score every variant of a checkpoint; arguments as of `variants`, but for:
+
+    Args:
+        scores: of the model as it is saved, on `source`.
+        now: recalibrate once more, on "train" images or on those that are scored, "target".
+    """
+    choices = [
+        StatisticsScore(variant.statistics, scores, in_checkpoint=True)
+        if variant.as_saved
+        else _scored(variant, source, device)
+        for variant in variants(model, checkpoint, training, device)
+    ]
+    if now is not None:
+        images, count = source, len(source)
+        if now == "train":
+            assert training is not None  # choose_pairs saw to it
+            images, count = training, checkpoint.settings.validation.recalibrate_images
+        fresh = recalibrated(model, dark_images(images, count), device)
+        choices.append(StatisticsScore(RECALIBRATED_NOW[now], score(fresh, source, device)))
+    return choices
+
+
+def _scored(variant: Variant, source: PairSource, device: torch.device) -> StatisticsScore:
+    if variant.model is None:
+        return StatisticsScore(
+            variant.statistics, None, note="not to be had, for the run's training images are not here"
+        )
+    try:
+        return StatisticsScore(variant.statistics, score(variant.model, source, device))
+    except UserError as error:
+        if variant.statistics != OWN or not isinstance(error.__cause__, torch.OutOfMemoryError):
+            raise
+        return StatisticsScore(OWN, None, note=f"not to be had: {error}")  # they allow no tiles

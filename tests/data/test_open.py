@@ -1,0 +1,123 @@
+"""What `data=` opens, and what it refuses before the first step."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from enhance.data.batches import training_batches
+from enhance.data.images import read_image
+from enhance.data.open import SMALLEST_TO_SCORE, open_data
+from enhance.data.scenes import perceptual_hash
+from enhance.errors import DataError, UserError
+from enhance.models.residual import SMALLEST_SIDE
+from enhance.settings import DataSettings
+from tests.data.conftest import training_and_validation
+
+WriteFolder = Callable[..., Path]
+
+
+def lol(root: Path, **options) -> DataSettings:
+    return DataSettings(name="lol_v1", root=str(root), crop=32, validation_share=0.25, **options)
+
+
+def test_demo_needs_no_file_and_shares_no_photograph() -> None:
+    train, validation = training_and_validation(DataSettings())
+    assert len(train) >= 32  # room for the batches that one tries
+    assert not {name.split("-")[0] for name in train.names} & {name.split("-")[0] for name in validation.names}
+    low, normal = validation.whole(0)
+    assert low.mean() < 0.5 * normal.mean()
+    assert open_data(DataSettings()).test is None
+    next(training_batches(train, 128, 8, 0, 1, 0, 0))
+
+
+def test_validation_is_held_out(lol_v1: Path) -> None:
+    train, validation = training_and_validation(lol(lol_v1))
+    assert sorted(train.names + validation.names) == sorted(str(number) for number in range(1, 13))
+    assert len(validation) == 3
+
+
+def test_near_duplicates_do_not_part(lol_v1: Path) -> None:
+    for side in ("low", "high"):
+        for number in range(1, 13):
+            file = lol_v1 / "our485" / side / f"{number}.png"
+            (lol_v1 / "our485" / side / f"copy{number}.png").write_bytes(file.read_bytes())
+    _, validation = training_and_validation(lol(lol_v1))
+    assert len(validation) == 6
+    assert all(f"copy{name}" in validation.names for name in validation.names if not name.startswith("copy"))
+
+
+def test_the_test_split_is_opened_alone_and_only_where_it_is(lol_v1: Path) -> None:
+    test = open_data(lol(lol_v1)).test
+    assert test is not None
+    assert test.names == ["1", "2"]
+    (lol_v1 / "eval15" / "low" / "1.png").write_text("damaged")
+    training_and_validation(lol(lol_v1))  # does not look at it
+    with pytest.raises(DataError, match="not an image"):
+        _ = open_data(lol(lol_v1)).test
+    (lol_v1 / "eval15").rename(lol_v1 / "elsewhere")
+    assert open_data(lol(lol_v1)).test is None
+
+
+def test_the_hash_is_that_of_the_normal_image(lol_v1: Path) -> None:
+    train, _ = training_and_validation(lol(lol_v1))
+    for index, name in enumerate(train.names):
+        wanted = perceptual_hash(read_image(lol_v1 / "our485" / "high" / f"{name}.png"))
+        np.testing.assert_array_equal(train.scene_hash(index), wanted)
+
+
+def test_photographs(write_folder: WriteFolder) -> None:
+    root = write_folder("photos", [f"{number}.jpg" for number in range(10)])
+    data = DataSettings(name="photos", root=str(root), crop=32)
+    train, validation = training_and_validation(data)
+    assert (len(train), len(validation)) == (9, 1)
+    assert not set(train.names) & set(validation.names)
+    data.val_root = str(write_folder("more", ["a.png", "b.png"]))
+    train, validation = training_and_validation(data)
+    assert (len(train), validation.names) == (10, ["a.png", "b.png"])
+    assert open_data(data).test is None
+    with pytest.raises(DataError, match=r"data\.root is missing"):
+        training_and_validation(DataSettings(name="photos"))
+
+
+def test_places_that_a_data_set_does_not_use_are_refused(lol_v1: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.root=.* means nothing to data=demo"):
+        training_and_validation(DataSettings(root=str(lol_v1)))
+    with pytest.raises(UserError, match="did you mean lol_v1"):
+        training_and_validation(DataSettings(name="lolv1", root=str(lol_v1)))
+
+
+def test_a_damaged_file_is_named_before_the_first_step(lol_v1: Path) -> None:
+    file = lol_v1 / "our485" / "low" / "7.png"
+    file.write_bytes(file.read_bytes()[:-60])
+    with pytest.raises(DataError, match=r"low/7\.png: cannot be decoded"):
+        training_and_validation(lol(lol_v1))
+
+
+def test_sizes_that_differ_within_a_pair(lol_v1: Path) -> None:
+    Image.new("RGB", (50, 40)).save(lol_v1 / "our485" / "low" / "7.png")
+    with pytest.raises(DataError, match=r"1 pairs differ in size.*low/7\.png 50x40 and .*high/7\.png 56x40"):
+        training_and_validation(lol(lol_v1))
+
+
+def test_the_smallest_image_to_score_is_the_smallest_that_the_network_takes() -> None:
+    assert SMALLEST_TO_SCORE == SMALLEST_SIDE
+
+
+def test_images_too_small_to_score(lol_v1: Path) -> None:
+    for side in ("low", "high"):
+        file = lol_v1 / "eval15" / side / "2.png"
+        Image.open(file).resize((20, 15)).save(file)
+    with pytest.raises(DataError, match=r"1 of 2 images to score are smaller than 16x16 px: 2\.png 20x15"):
+        _ = open_data(lol(lol_v1)).test
+
+
+@pytest.mark.parametrize("cache_gib", [0.0, 30_000 / 2**30, 4.0])
+def test_pixels_do_not_depend_on_the_cache(lol_v1: Path, cache_gib: float) -> None:
+    train = open_data(lol(lol_v1, cache_gib=cache_gib)).training
+    for index, name in enumerate(train.names):
+        low, normal = (image.mul(255).round().byte().permute(1, 2, 0).numpy() for image in train.whole(index))
+        np.testing.assert_array_equal(low, read_image(lol_v1 / "our485" / "low" / f"{name}.png"))
+        np.testing.assert_array_equal(normal, read_image(lol_v1 / "our485" / "high" / f"{name}.png"))
