@@ -49,7 +49,7 @@ def upgraded(values: dict[str, Any]) -> dict[str, Any]:
         if value is not None and value != neutral:
             raise SettingsError(f"{key}={value} was removed after the version that wrote this; train anew without it")
     data, norm, schedule = (values[group] for group in groups)
-    for name, default in (_NORM_DEFAULTS | _DEFAULTS_OF.get(norm.get("name"), {})).items():
+    for name, default in (_NORM_DEFAULTS | _DEFAULTS_OF.get(str(norm.get("name")), {})).items():
         if norm.get(name) == default:
             norm[name] = None
     freeze_after = norm.pop("freeze_after", None)

@@ -74,6 +74,14 @@ def test_what_this_version_no_longer_does_is_refused(group: str, name: str, valu
     assert values == before
 
 
+@pytest.mark.parametrize("value", [None, 3, "x", [1], {"a": 1}, {"name": {"b": 2}}])
+@pytest.mark.parametrize("group", ["data", "norm", "schedule", "model"])
+def test_what_are_no_settings_is_refused(group: str, value: Any) -> None:
+    """In the form of an older version, which is upgraded first."""
+    with pytest.raises(SettingsError):
+        from_dict(older() | {group: value})
+
+
 @pytest.mark.parametrize("key", [key for key, (field, _) in flat(Settings()).items() if field.metadata.get("least")])
 def test_every_lower_bound_is_checked(key: str) -> None:
     settings: Any = Settings()
