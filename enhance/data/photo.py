@@ -1,26 +1,22 @@
 """A photograph with its metadata: depth, alpha, EXIF, colour profile, resolution."""
 
 import io
-import os
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import tifffile
 import torch
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from enhance.data.images import decoding, image_format, to_rgb
 from enhance.errors import DataError
 from enhance.files import replacing
 
-_METRES_AN_INCH = 0.0254
-_LITTLE_ENDIAN = b"II*\0\0\0\0\0"  # the head of a TIFF
 _WITHOUT_ALPHA = ("JPEG", "MPO", "EPS", "PCX")
 _TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation, on (H, W, C)
     2: lambda pixels: pixels[:, ::-1],
@@ -31,17 +27,7 @@ _TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation,
     7: lambda pixels: np.rot90(pixels, 2).transpose(1, 0, 2),
     8: lambda pixels: np.rot90(pixels),
 }
-_ABOUT = (
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.Copyright,
-    ExifTags.Base.ExifOffset,
-    ExifTags.Base.GPSInfo,
-)
+_ABOUT = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright", "ExifOffset", "GPSInfo")
 
 
 @dataclass
@@ -68,28 +54,22 @@ def read_photo(path: Path) -> Photo:
         DataError: the file is missing, cannot be decoded, or is cut off.
     """
     with decoding(path) as file:
-        return _read(path, file)
-
-
-def _read(path: Path, file: Image.Image) -> Photo:
-    exif = file.getexif()
-    stored = exif.get(ExifTags.Base.Orientation, 1)
-    if file.format == "TIFF":  # whose other tags say how its pixels lie
-        for tag in set(exif) - {*_ABOUT, ExifTags.Base.Orientation}:
-            del exif[tag]
-    exif.bigtiff = False  # EXIF is of the classic kind, whatever TIFF it was read from
-    about = Image.Exif()
-    about.load(exif.tobytes())  # a copy, for Pillow closes a TIFF that it has loaded, and reads no more of it
-    about.pop(ExifTags.Base.Orientation, 1)
-    file.load()  # turns a TIFF
-    left = file.getexif().get(ExifTags.Base.Orientation, 1)
-    profile = file.info.get("icc_profile")
-    more = {"dpi": file.info["dpi"]} if "dpi" in file.info else {}
-    grey = file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
-    if file.mode == "CMYK":
-        profile = None  # it describes inks
-    deep = _sixteen_bits(path, file)
-    pixels = _TURN.get(left, np.asarray)(_eight_bits(file)) if deep is None else _TURN.get(stored, np.asarray)(deep)
+        exif = file.getexif()
+        stored = exif.get(ExifTags.Base.Orientation, 1)
+        if file.format == "TIFF":  # whose other tags say how its pixels lie
+            for tag in set(exif) - {ExifTags.Base[name] for name in (*_ABOUT, "Orientation")}:
+                del exif[tag]
+        exif.bigtiff = False  # EXIF is of the classic kind, whatever TIFF it was read from
+        about = Image.Exif()
+        about.load(exif.tobytes())  # a copy, for Pillow closes a TIFF that it has loaded, and reads no more of it
+        about.pop(ExifTags.Base.Orientation, 1)
+        file.load()  # turns a TIFF
+        left = file.getexif().get(ExifTags.Base.Orientation, 1)
+        profile = None if file.mode == "CMYK" else file.info.get("icc_profile")  # that of CMYK describes inks
+        more = {"dpi": file.info["dpi"]} if "dpi" in file.info else {}
+        grey = file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
+        deep = _sixteen_bits(path, file)
+        pixels = _TURN.get(left, np.asarray)(_eight_bits(file)) if deep is None else _TURN.get(stored, np.asarray)(deep)
     colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
     encoded = about.tobytes() if len(about) else b""
     return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, grey, encoded, profile, more)
@@ -176,74 +156,44 @@ def _directories(encoded: bytes) -> Image.Exif:
     return exif
 
 
-def _deep_tiff(pixels: np.ndarray, photo: Photo) -> bytes:
-    grey = pixels.shape[2] < 3
-    exif = _directories(photo.exif)
-    file = io.BytesIO()
-    tifffile.imwrite(
-        file,
-        pixels.squeeze(2) if pixels.shape[2] == 1 else pixels,
-        photometric="minisblack" if grey else "rgb",
-        planarconfig=None if pixels.shape[2] == 1 else "contig",
-        extrasamples=["unassalpha"] if pixels.shape[2] in (2, 4) else None,
-        iccprofile=photo.profile,
-        byteorder="<",
-        extratags=[(tag, "s", 0, text, True) for tag, text in exif.items() if isinstance(text, str)],
-        resolution=photo.more.get("dpi"),
-        resolutionunit="INCH" if "dpi" in photo.more else None,
-        metadata=None,
-        software=False,
-        compression="zlib",
-        predictor=True,
-    )
-    _add_directories(file, exif)
-    return file.getvalue()
-
-
-def _add_directories(file: io.BytesIO, exif: Image.Exif) -> None:
-    """Give a little-endian TIFF of one page the directories of camera and place that `exif` holds, which tifffile does
-    not write: they and a new first directory go to the end of the file (TIFF 6.0, section 2)."""
-    file.seek(4)
-    file.seek(*struct.unpack("<I", file.read(4)))
-    entries = [file.read(12) for _ in range(*struct.unpack("<H", file.read(2)))]
-    for part in (ExifTags.Base.ExifOffset, ExifTags.Base.GPSInfo):
-        directory = TiffImagePlugin.ImageFileDirectory_v2(_LITTLE_ENDIAN)
-        for tag, value in exif.get_ifd(part).items():
-            directory[tag] = value
-        if directory:
-            place = _even_end(file)
-            file.write(directory.tobytes(place))
-            entries.append(struct.pack("<HHII", part, 4, 1, place))
-    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
-    place = _even_end(file)
-    file.write(struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4))
-    file.seek(4)
-    file.write(struct.pack("<I", place))
-
-
-def _even_end(file: io.BytesIO) -> int:
-    """Where a directory may begin, at the end of the file."""
-    end = file.seek(0, os.SEEK_END)
-    return end + file.write(bytes(end % 2))
-
-
 def _deep_png(pixels: np.ndarray, photo: Photo) -> bytes:
-    """16 bits a channel, which Pillow does not write in colour (PNG specification, ISO/IEC 15948)."""
+    """16 bits a channel, which Pillow does not write in colour. What it writes before the pixels of a smaller file goes
+    behind the head (PNG specification, ISO/IEC 15948: 8 bytes of signature, 25 of IHDR)."""
+    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels))
+    small = _encoded("PNG", np.zeros((1, 1, 3), np.uint8), photo, 0)
+    return encoded[:33] + small[33 : small.rindex(b"IDAT") - 4] + encoded[33:]
+
+
+def _deep_tiff(pixels: np.ndarray, photo: Photo) -> bytes:
+    """16 bits a channel, which Pillow does not write in colour. EXIF is a TIFF without pixels: here they follow it, in
+    one strip (TIFF 6.0)."""
     height, width, channels = pixels.shape
-    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    rows = pixels.astype(">u2", order="C").view(np.uint8).reshape(height, -1)
-    filtered = rows.copy()
-    filtered[1:] -= rows[:-1]  # each row but the first as its difference from the row above: filter type "up"
-    kinds = np.full((height, 1), 2, np.uint8)
-    kinds[0] = 0
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))]
+    differences = np.diff(pixels, axis=1, prepend=np.zeros((height, 1, channels), np.uint16))  # modulo 2^16
+    strip = imagecodecs.zlib_encode(differences.astype("<u2"))
+    exif = Image.Exif()
+    exif.load(photo.exif)
+    for tag, value in list(exif.items()):
+        if not isinstance(value, str) and tag not in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            del exif[tag]
+    tags: dict[str, Any] = {
+        "ImageWidth": width,
+        "ImageLength": height,
+        "BitsPerSample": (16,) * channels,
+        "Compression": 8,  # zlib
+        "PhotometricInterpretation": 1 if channels < 3 else 2,  # grey, with black at 0, or RGB
+        "StripOffsets": 0,  # counted by Pillow from where EXIF ends
+        "SamplesPerPixel": channels,
+        "RowsPerStrip": height,
+        "StripByteCounts": len(strip),
+        "Predictor": 2,  # horizontal differences
+        "ResolutionUnit": 2 if "dpi" in photo.more else 1,  # inch, or none
+    }
+    if channels in (2, 4):
+        tags["ExtraSamples"] = 2  # alpha by which the colours are not multiplied
     if photo.profile:
-        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(photo.profile)))
+        tags["InterColorProfile"] = photo.profile
     if "dpi" in photo.more:
-        chunks.append((b"pHYs", struct.pack(">IIB", *(round(each / _METRES_AN_INCH) for each in photo.more["dpi"]), 1)))
-    if photo.exif:
-        chunks.append((b"eXIf", photo.exif.removeprefix(b"Exif\0\0")))
-    chunks += [(b"IDAT", zlib.compress(np.concatenate((kinds, filtered), 1).tobytes())), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
+        tags["XResolution"], tags["YResolution"] = photo.more["dpi"]
+    exif.update({ExifTags.Base[name]: value for name, value in tags.items()})
+    exif.endian = "<"
+    return exif.tobytes().removeprefix(b"Exif\0\0") + strip
