@@ -5,14 +5,15 @@ has no room for.
 """
 
 import hashlib
+import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import PIL
@@ -27,21 +28,13 @@ from enhance.files import replacing
 _VERSION = 2  # of decoded files: another number where pixels are read, or stored, in another way
 
 
-class Stored(Protocol):
-    """An image whose pixels are read when they are needed."""
-
-    def pixels(self) -> np.ndarray:
-        """uint8 (H, W, 3)."""
-        ...
-
-
 @dataclass(eq=False)
 class OpenedImage:
     """An image of a data set: what is known of it, and where its pixels are."""
 
     name: str  # of the file
     size: tuple[int, int]  # height, width
-    stored: np.ndarray | Path | Stored  # uint8 (H, W, 3) in memory, or the image file, or where else they are
+    stored: Any  # uint8 (H, W, 3) in memory, or the image file, or another place whose `pixels()` reads them
 
     def pixels(self) -> np.ndarray:
         """uint8 (H, W, 3), from memory, from a mapped file (then read-only), or decoded anew."""
@@ -71,54 +64,43 @@ def open_images(
     Raises:
         DataError: the first image that cannot be decoded.
     """
+    decoded = None if folder is None else DecodedFolder(Path(folder))
+    opened: dict[Path, OpenedImage] = {}
+    room = memory_gib * 2**30  # bytes
     pool = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes without holding Python's lock
     try:
-        if folder is None:
-            return _decode_all(paths, None, memory_gib, skipped, pool)
-        decoded = DecodedFolder(Path(folder))
-        opened = decoded.read_all(paths, pool)
-        if len(opened) < len(paths):
-            with decoded.building():  # where this process waited, another one has decoded some
-                opened |= decoded.read_all([path for path in paths if path not in opened], pool)
-                missing = [path for path in paths if path not in opened]
-                opened |= _decode_all(missing, decoded, memory_gib, skipped, pool)
-        return {path: opened[path] for path in paths if path in opened}
+        if decoded is not None:
+            found = [image for image in pool.map(decoded.read, paths) if image is not None]
+            if len(found) == len(paths):
+                return dict(zip(paths, found, strict=True))
+        with nullcontext() if decoded is None else decoded.building():
+            images = pool.map(partial(_open, decoded), paths)
+            images = tqdm(images, "reading images", len(paths), delay=2, leave=False, disable=None)
+            for path, image in zip(paths, images, strict=True):
+                if isinstance(image, DataError):
+                    if skipped is None:
+                        raise image
+                    skipped.append(str(image))
+                    continue
+                if isinstance(image.stored, np.ndarray):
+                    if image.stored.nbytes <= room:
+                        room -= image.stored.nbytes
+                    else:
+                        image.stored = path
+                opened[path] = image
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _decode_all(
-    paths: Sequence[Path],
-    decoded: "DecodedFolder | None",
-    memory_gib: float,
-    skipped: list[str] | None,
-    pool: ThreadPoolExecutor,
-) -> dict[Path, OpenedImage]:
-    results = pool.map(partial(_decode, decoded), paths)
-    opened, room = {}, memory_gib * 2**30  # bytes
-    for path, image in zip(
-        paths, tqdm(results, "reading images", len(paths), delay=2, leave=False, disable=None), strict=True
-    ):
-        if isinstance(image, DataError):
-            if skipped is None:
-                raise image
-            skipped.append(str(image))
-            continue
-        if isinstance(image.stored, np.ndarray):
-            if image.stored.nbytes <= room:
-                room -= image.stored.nbytes
-            else:
-                image.stored = path
-        opened[path] = image
     if decoded is not None and decoded.error is not None:
         print(
-            f"warning: data.cache={decoded.folder}: cannot be written ({decoded.error.strerror}); the rest of "
-            "the images stays in memory, as data.cache_gib allows"
+            f"warning: data.cache={folder}: cannot be written ({decoded.error.strerror}); the rest of the images stays "
+            "in memory, as data.cache_gib allows"
         )
     return opened
 
 
-def _decode(decoded: "DecodedFolder | None", path: Path) -> OpenedImage | DataError:
+def _open(decoded: "DecodedFolder | None", path: Path) -> OpenedImage | DataError:
+    if decoded is not None and (found := decoded.read(path)) is not None:  # by another process, for which this waited
+        return found
     try:
         pixels = read_image(path)
     except DataError as error:
@@ -160,11 +142,6 @@ class DecodedFolder:
         self.folder = folder
         self.error: OSError | None = None
 
-    def read_all(self, paths: Sequence[Path], pool: ThreadPoolExecutor) -> dict[Path, OpenedImage]:
-        """Those of the images that are here."""
-        images = zip(paths, pool.map(self.read, paths), strict=True)
-        return {path: image for path, image in images if image is not None}
-
     def read(self, path: Path) -> OpenedImage | None:
         """The image as its file is on disk now; None where it is not here."""
         try:
@@ -182,39 +159,33 @@ class DecodedFolder:
         stay in memory, and `error` says why."""
         if self.error is not None:
             return
-        pixels = np.ascontiguousarray(image.pixels())
-        record = np.dtype([("pixels", np.uint8, pixels.shape), ("hash", bool, image.hash.shape)])
-        header = {"descr": np.lib.format.dtype_to_descr(record), "fortran_order": False, "shape": ()}
+        record = np.zeros((), [("pixels", np.uint8, image.stored.shape), ("hash", bool, image.hash.shape)])
+        record["pixels"], record["hash"] = image.stored, image.hash
+        content = io.BytesIO()  # np.save into a file would not say that the disk is full
+        np.save(content, record)
         try:
             file = self._file(path)
             file.parent.mkdir(exist_ok=True)
-            with replacing(file) as temporary, temporary.open("wb") as output:
-                np.lib.format.write_array_header_1_0(output, header)
-                offset = output.tell()
-                output.write(pixels.data)  # np.save would not say that the disk is full
-                output.write(image.hash.data)
+            with replacing(file) as temporary:
+                temporary.write_bytes(content.getbuffer())
         except OSError as error:
             self.error = error
         else:
-            image.stored = MappedImage(str(file), offset, image.size, path)
+            image.stored = MappedImage(str(file), content.tell() - record.nbytes, image.size, path)
 
-    @contextmanager
-    def building(self) -> Iterator[None]:
+    def building(self) -> AbstractContextManager[object]:
         """Only one process writes at a time: the others wait, then read what it wrote. Its death frees the folder."""
-        lock = FileLock(self.folder / ".lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock")
             try:
-                lock.acquire(timeout=0)
+                return lock.acquire(timeout=0)
             except Timeout:
                 print(f"data.cache={self.folder}: waiting for another process that fills it", flush=True)
-                lock.acquire()
+                return lock.acquire()
         except OSError as error:
             self.error = error
-        try:
-            yield
-        finally:
-            lock.release()
+            return nullcontext()
 
     def _file(self, path: Path) -> Path:
         path = path.absolute()

@@ -159,7 +159,7 @@ def _directories(encoded: bytes) -> Image.Exif:
 def _deep_png(pixels: np.ndarray, photo: Photo) -> bytes:
     """16 bits a channel, which Pillow does not write in colour. What it writes before the pixels of a smaller file goes
     behind the head (PNG specification, ISO/IEC 15948: 8 bytes of signature, 25 of IHDR)."""
-    encoded = imagecodecs.png_encode(np.ascontiguousarray(pixels))
+    encoded = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
     small = _encoded("PNG", np.zeros((1, 1, 3), np.uint8), photo, 0)
     return encoded[:33] + small[33 : small.rindex(b"IDAT") - 4] + encoded[33:]
 
@@ -169,7 +169,7 @@ def _deep_tiff(pixels: np.ndarray, photo: Photo) -> bytes:
     one strip (TIFF 6.0)."""
     height, width, channels = pixels.shape
     differences = np.diff(pixels, axis=1, prepend=np.zeros((height, 1, channels), np.uint16))  # modulo 2^16
-    strip = imagecodecs.zlib_encode(differences.astype("<u2"))
+    strip = imagecodecs.zlib_encode(differences.astype("<u2").tobytes())
     exif = Image.Exif()
     exif.load(photo.exif)
     for tag, value in list(exif.items()):
