@@ -10,9 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from enhance.data.cache import open_images
-from enhance.data.images import write_image
+from enhance.data.images import new_folder, write_image
 from enhance.data.layouts import by_stem
-from enhance.data.output import new_folder
 from enhance.data.pairs import CameraPairs
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.errors import exit_on_user_error

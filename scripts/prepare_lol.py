@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from enhance.data.images import read_image, write_image
+from enhance.data.images import new_folder, read_image, write_image
 from enhance.data.layouts import match_pairs
-from enhance.data.output import new_folder
 from enhance.errors import DataError, exit_on_user_error
 
 COUNTS = {"our485": 485, "eval15": 15}

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from enhance.data.images import list_images, read_image, shortened
-from enhance.data.output import check_picture, write_picture
+from enhance.data.images import check_picture, list_images, read_image, shortened, write_picture
 from enhance.device import choose_device
 from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation import drawing

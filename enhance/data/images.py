@@ -1,9 +1,10 @@
-"""Image files: read any kind as RGB, write, list."""
+"""Image files and folders of them: read any kind as RGB, write whole or not at all, list."""
 
 import errno
 import io
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -54,11 +55,9 @@ def decoding(path: Path | str, stored: BinaryIO | None = None) -> Iterator[Image
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise DataError(f"{path}: more than {most:.0f} megapixels are refused, for safety; make it smaller") from error
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):  # no fault of the image, which is not to be skipped
-            raise UserError(f"{path}: cannot be opened ({error.strerror}): raise the limit (ulimit -n 4096)") from error
-        raise DataError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
     except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):  # no fault of the image
+            raise UserError(f"{path}: cannot be opened ({error.strerror}): raise the limit (ulimit -n 4096)") from error
         raise DataError(f"{path}: cannot be decoded ({error}); replace or remove it") from error
 
 
@@ -85,24 +84,40 @@ def image_format(path: Path) -> str:
     return kind
 
 
-def write_image(path: Path | str, image: Tensor | np.ndarray) -> None:
-    """Write an image so that `path` holds, at every moment, either the old file or the new one, whole.
+def write_image(path: Path, image: Tensor | np.ndarray) -> None:
+    """Write an image, JPEG at quality 95; `path` holds, at every moment, either the old file or the new one, whole.
 
     Args:
-        path: its suffix chooses the format; JPEG is written at quality 95.
         image: float (3, H, W) in [0, 1], rounded to 8 bits, or uint8 (H, W, 3).
 
     Raises:
         DataError: the suffix names no format that can be written.
         OSError: the file cannot be written.
     """
-    path = Path(path)
     kind = image_format(path)
     picture = Image.fromarray(to_pixels(image) if isinstance(image, Tensor) else image)
     encoded = io.BytesIO()  # Pillow itself would not report a full disk: it leaves a JPEG cut off
     picture.save(encoded, kind, **({"quality": 95} if kind == "JPEG" else {}))
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
+
+
+def write_picture(out: Path, picture: np.ndarray) -> None:
+    """`write_image` of uint8 (H, W, 3), whose errors are all a `DataError`."""
+    try:
+        write_image(out, picture)
+    except (OSError, ValueError) as error:  # the latter where the format does not hold so large a picture
+        size = f"{picture.shape[1]}x{picture.shape[0]} px"
+        raise DataError(f"{out}: {size} cannot be written ({error}); give another place, or show less") from error
+
+
+def check_picture(out: Path) -> None:
+    """Raise a `DataError`, before the work for it begins, where no picture can be written to `out`."""
+    if out.is_dir():
+        raise DataError(f"{out}: a folder, where the picture should go; give the name of a file")
+    if not out.absolute().parent.is_dir():
+        raise DataError(f"{out}: its folder is not there; make it, or give another place")
+    image_format(out)
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
@@ -116,14 +131,13 @@ def to_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C")).div_(255)
 
 
-def list_images(folder: Path | str) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """The image files directly in `folder`, sorted by name; hidden files are skipped.
 
     Raises:
         DataError: the folder is missing, or holds no image (says what it looked for and what it found), or one whose
             name cannot be printed.
     """
-    folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; it should hold images ({' '.join(SUFFIXES)})")
     images = sorted(path for path in folder.iterdir() if _is_image(path))
@@ -141,17 +155,41 @@ def _is_image(path: Path) -> bool:
 
 def other_files(folder: Path) -> list[str]:
     """Names of what `list_images` skips in a folder but for hidden files; those of folders end in /."""
-    others = (path for path in folder.iterdir() if not _is_image(path) and not path.name.startswith("."))
-    return sorted(path.name + "/" * path.is_dir() for path in others)
+    return _names(path for path in folder.iterdir() if not _is_image(path) and not path.name.startswith("."))
+
+
+def _names(paths: Iterable[Path]) -> list[str]:
+    return sorted(path.name + "/" * path.is_dir() for path in paths)
 
 
 def contents(folder: Path) -> str:
     """What a folder holds, in a few words for a message: its first five names and how many more."""
-    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    return shortened(names) if names else "nothing"
+    return shortened(_names(folder.iterdir())) or "nothing"
 
 
 def shortened(names: list[str]) -> str:
     """Up to five names for a message, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out` when the block ends, and goes away when it raises.
+
+    Raises:
+        DataError: `out` is there and not an empty folder, or cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: a file, where a new folder should go; give another OUT")
+    if out.is_dir() and any(out.iterdir()):
+        raise DataError(f"{out}: not empty (found {contents(out)}); give a new folder as OUT")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+            folder = Path(temporary) / out.name  # the temporary folder itself is private to its owner
+            folder.mkdir()
+            yield folder
+            folder.rename(out)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error})") from error

@@ -1,5 +1,7 @@
 """Where the pairs of a data set lie on disk, and which low image belongs to which normal one: always by name."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -8,35 +10,19 @@ from enhance.data.images import contents, list_images, shortened
 from enhance.errors import DataError
 from enhance.settings import DataSettings
 
-
-@dataclass(frozen=True)
-class Layout:
-    """Folders below the root; the test folders are None where the layout has no test split."""
-
-    low: str
-    normal: str
-    test_low: str | None = None
-    test_normal: str | None = None
-
-    def folders(self, split: str) -> tuple[str, str] | None:
-        """The folders of `split`, "train" or "test": low and normal."""
-        if split == "train":
-            return self.low, self.normal
-        if self.test_low is None or self.test_normal is None:
-            return None
-        return self.test_low, self.test_normal
+Layout = dict[str, tuple[str, str]]  # folders of low and normal images below the root, of "train" and of "test"
 
 
 def _train_and_test(low: str, normal: str, above: str = "") -> Layout:
-    return Layout(*(f"{above}{split}/{side}" for split in ("Train", "Test") for side in (low, normal)))
+    return {part.lower(): (f"{above}{part}/{low}", f"{above}{part}/{normal}") for part in ("Train", "Test")}
 
 
-LOL_V1 = Layout("our485/low", "our485/high", "eval15/low", "eval15/high")
+LOL_V1: Layout = {"train": ("our485/low", "our485/high"), "test": ("eval15/low", "eval15/high")}
 LOL_V2 = _train_and_test("Low", "Normal")
 LOL_V2_REAL = _train_and_test("Low", "Normal", above="Real_captured/")
 LOL_V2_SYNTHETIC = _train_and_test("Low", "Normal", above="Synthetic/")
 RETINEXFORMER = _train_and_test("input", "target")
-FLAT = (Layout("low", "normal"), Layout("low", "high"))
+FLAT: tuple[Layout, ...] = ({"train": ("low", "normal")}, {"train": ("low", "high")})
 
 LAYOUTS = {
     "lol_v1": (LOL_V1, RETINEXFORMER),
@@ -85,17 +71,15 @@ def find_pairs(data: DataSettings, split: str) -> list[Pair[Path]] | None:
         root = Path(data.root or "")
         return match_pairs(root / data.low, root / data.normal) if split == "train" else None
     root = data_root(data)
-    candidates = [folders for layout in LAYOUTS[data.name] if (folders := layout.folders(split))]
+    candidates = [layout[split] for layout in LAYOUTS[data.name] if split in layout]
     for enough in (all, any):  # a layout of which one folder is missing counts only where no other is complete
         for low, normal in candidates:
-            if enough((root / folder).is_dir() for folder in (low, normal)):
+            if enough(((root / low).is_dir(), (root / normal).is_dir())):
                 return match_pairs(root / low, root / normal)
     if split == "test":
         return None
-    raise DataError(
-        f"data.root={root}: no training pairs of data={data.name} here; looked for "
-        f"{' or '.join(f'{low} + {normal}' for low, normal in candidates)}; found {contents(root)}"
-    )
+    wanted = " or ".join(f"{low} + {normal}" for low, normal in candidates)
+    raise DataError(f"data.root={root}: no pairs of data={data.name} here; looked for {wanted}; found {contents(root)}")
 
 
 def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair[Path]]:
@@ -109,9 +93,9 @@ def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair[Path]]:
             no partner (names up to five).
     """
     lows, normals = by_stem(low_folder), by_stem(normal_folder)
-    partners = {stem: _partner(stem, normals) for stem in lows}
-    matched = [partner for partner in partners.values() if partner is not None]
-    alone = [lows[stem].name for stem, partner in partners.items() if partner is None]
+    partners = {stem: stem if stem in normals else re.sub("^low", "normal", stem) for stem in lows}
+    matched = Counter(partner for partner in partners.values() if partner in normals)
+    alone = [lows[stem].name for stem, partner in partners.items() if partner not in normals]
     normals_alone = [path.name for stem, path in normals.items() if stem not in matched]
     problems = [
         f"{folder}: no partner in {other} for {len(names)} of its images: {shortened(names)}"
@@ -120,17 +104,9 @@ def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair[Path]]:
     ]
     if problems:
         raise DataError("\n".join(problems))
-    if len(set(matched)) < len(matched):
-        twice = sorted({partner for partner in matched if matched.count(partner) > 1})
+    if twice := sorted(partner for partner, count in matched.items() if count > 1):
         raise DataError(f"{low_folder}: more than one image fits {shortened(twice)} of {normal_folder}; rename them")
-    return [Pair(stem, path, normals[partners[stem] or ""]) for stem, path in lows.items()]
-
-
-def _partner(stem: str, normals: dict[str, Path]) -> str | None:
-    names = [stem]
-    if stem.startswith("low"):
-        names.append("normal" + stem.removeprefix("low"))
-    return next((name for name in names if name in normals), None)
+    return [Pair(stem, path, normals[partners[stem]]) for stem, path in lows.items()]
 
 
 def by_stem(folder: Path) -> dict[str, Path]:

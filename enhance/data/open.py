@@ -1,9 +1,10 @@
 """The one way to open a data set: check its places, list its files, decode each once, part them, check each part.
 
-A new layout of folders is a line in `layouts.LAYOUTS`; another kind of data set is a branch in `_list` and one in
-`_open_images`.
+A new layout of folders is a line in `layouts.LAYOUTS`; another kind of data set is a branch in `Opened.listed` and one
+in `_open_images`.
 """
 
+import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +19,14 @@ from enhance.data.layouts import LAYOUTS, Pair, data_root, find_pairs
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.data.shards import find_shards, open_members
-from enhance.data.split import PARTS, read_split
 from enhance.errors import DataError
 from enhance.settings import DataSettings
 from enhance.settings.checks import one_of
-from enhance.settings.identity import PLACES
 
 SMALLEST_TO_SCORE = 16  # pixels of a side: the U-Net needs as many (tests see that it does), SSIM's window 11
 
+_PARTS = ("training", "validation", "test")
+_OLDER = {"report": "test"}  # what split files of this project called the test part before
 _PLACES_OF = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split")}
 
 
@@ -63,7 +64,10 @@ class Opened:
     def test(self) -> PairSource | None:
         """The pairs that `data.split` names, or else those of the data set's own test folders or archives; None where
         there are neither."""
-        pairs = self.listed["test"] if self.split_has_test else _list_test(self.data)
+        if self.split_has_test:
+            pairs: list[Pair[Any]] | None = self.listed["test"]
+        else:
+            pairs = None if self.data.through_camera else _find(self.data, "test")
         return _open_parts({"test": pairs}, self.data)["test"] if pairs else None
 
     @property
@@ -73,8 +77,23 @@ class Opened:
 
     @cached_property
     def listed(self) -> dict[str, list[Pair[Any]]]:
-        """The files of each part that is known before any is decoded."""
-        return _list(self.data)
+        """The files of each part that has a name already; where validation has none, it is to be held out of
+        training."""
+        data = self.data
+        if data.name == "demo":
+            photographs = {"training": demo.training_photographs(), "validation": demo.validation_photographs()}
+            return {
+                part: [Pair(name, None, OpenedImage(name, pixels.shape[:2], pixels)) for name, pixels in images.items()]
+                for part, images in photographs.items()
+            }
+        if data.name == "photos":
+            folders = {"training": data_root(data)}
+            if data.val_root is not None:
+                folders["validation"] = Path(data.val_root)
+            return {part: [Pair(path.name, None, path) for path in list_images(at)] for part, at in folders.items()}
+        pairs = _find(data, "train")
+        assert pairs is not None  # only the test split may be missing
+        return {"training": pairs} if data.split is None else _split(Path(data.split), pairs)
 
     @cached_property
     def _training_and_validation(self) -> tuple[PairSource, PairSource]:
@@ -99,79 +118,61 @@ def _check_places(data: DataSettings) -> None:
     one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
     if data.other_cameras and not data.through_camera:
         raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")
-    for place in PLACES:
-        group, _, key = place.rpartition(".")
-        if (
-            group == "data"
-            and getattr(data, key) is not None
-            and key not in _PLACES_OF.get(data.name, ("root", "split"))
-        ):
-            raise DataError(
-                f"data.{key}={getattr(data, key)} means nothing to data={data.name}; "
-                "choose the data set that lies there: data=photos, lol_v1, lol_v2_real, lol_v2_synthetic, pairs, shards"
-            )
+    for key in ("root", "val_root", "low", "normal", "split"):
+        if (value := getattr(data, key)) is not None and key not in _PLACES_OF.get(data.name, ("root", "split")):
+            cure = "choose the data set that lies there, such as data=photos, pairs or lol_v1"
+            raise DataError(f"data.{key}={value} means nothing to data={data.name}; {cure}")
     for one, other in (("root", "val_root"), ("low", "normal")):
         folder = getattr(data, one)
         if folder is not None and same_place(folder, getattr(data, other)):
             raise DataError(f"data.{one} and data.{other} are one folder, {folder}: give two")
 
 
-def _list(data: DataSettings) -> dict[str, list[Pair[Any]]]:
-    """The files of each part that has a name already; where validation has none, it is to be held out of training."""
-    if data.name == "demo":
-        photographs = {"training": demo.training_photographs(), "validation": demo.validation_photographs()}
-        return {
-            part: [Pair(name, None, OpenedImage(name, pixels.shape[:2], pixels)) for name, pixels in images.items()]
-            for part, images in photographs.items()
-        }
-    if data.name == "photos":
-        folders = {"training": data_root(data)} | ({} if data.val_root is None else {"validation": Path(data.val_root)})
-        return {part: [Pair(path.name, None, path) for path in list_images(folders[part])] for part in folders}
-    pairs: list[Pair[Any]] | None = find_shards(data, "train") if data.name == "shards" else find_pairs(data, "train")
-    assert pairs is not None  # only the test split may be missing
-    if data.split is None:
-        return {"training": pairs}
-    part_of = read_split(Path(data.split), [pair.name for pair in pairs])
-    parts = {part: [pair for pair in pairs if part_of[pair.name] == part] for part in PARTS}
+def _find(data: DataSettings, split: str) -> list[Pair[Any]] | None:
+    return find_shards(data, split) if data.name == "shards" else find_pairs(data, split)
+
+
+def _split(path: Path, pairs: list[Pair[Any]]) -> dict[str, list[Pair[Any]]]:
+    """The pairs of each part that the CSV file `path`, of the columns `name` and `part`, gives one to."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [(row["name"], _OLDER.get(row["part"], row["part"])) for row in csv.DictReader(file)]
+    except OSError as error:
+        raise DataError(f"data.split={path}: cannot be read ({error.strerror}); give a CSV of name,part") from error
+    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"data.split={path}: not a CSV file with the columns name and part") from error
+    part_of = dict(rows)
+    if wrong := [f"{name},{part}" for name, part in rows if part not in _PARTS]:
+        raise DataError(f"data.split={path}: {shortened(wrong)}: a part is one of {', '.join(_PARTS)}")
+    if absent := [pair.name for pair in pairs if pair.name not in part_of]:
+        raise DataError(f"data.split={path}: names no part for {shortened(absent)}; add them, or leave data.split out")
+    parts = {part: [pair for pair in pairs if part_of[pair.name] == part] for part in _PARTS}
+    for part in ("training", "validation"):
+        if not parts[part]:
+            raise DataError(f"data.split={path}: none of the {len(pairs)} pairs here is for {part}; add some")
     return {part: chosen for part, chosen in parts.items() if chosen}
-
-
-def _list_test(data: DataSettings) -> list[Pair[Any]] | None:
-    """The files of the data set's own test split; None where it has none."""
-    if data.through_camera:
-        return None
-    return find_shards(data, "test") if data.name == "shards" else find_pairs(data, "test")
 
 
 def _open_parts(listed: dict[str, list[Pair[Any]]], data: DataSettings) -> dict[str, PairSource]:
     """All images decoded in one go; a validation part is held out of training where none is listed."""
-    parts, skipped = _decode(listed, data)
-    if "training" in parts and "validation" not in parts:
-        parts["training"], parts["validation"] = _hold_out(parts["training"], data)
+    skipped: list[str] = []
+    images = _open_images(listed, data, skipped)
+    parts = {part: _paired(pairs, images, skipped) for part, pairs in listed.items()}
+    if parts.keys() == {"training"}:
+        pairs = parts["training"]
+        # of archives by name alone, for the scenes would take decoding all
+        scenes = np.arange(len(pairs)) if data.name == "shards" else group_scenes([pair.normal.hash for pair in pairs])
+        held_out = hold_out([pair.name for pair in pairs], scenes, data.validation_share)
+        parts["training"], parts["validation"] = ([pairs[index] for index in indices] for indices in held_out)
     for part, pairs in parts.items():
         if part != "training":
             _check_sides([pair.normal for pair in pairs])
     return {part: _source(pairs, skipped, data) for part, pairs in parts.items()}
 
 
-def _decode(
-    listed: dict[str, list[Pair[Any]]], data: DataSettings
-) -> tuple[dict[str, list[Pair[OpenedImage]]], list[str]]:
-    """The images of each part, and why others were skipped (`data.on_error`)."""
-    skipped: list[str] = []
-    files = [file for pairs in listed.values() for pair in pairs for file in (pair.low, pair.normal)]
-    images = _open_images([file for file in files if file is not None], data, skipped)
-    parts = {}
-    for part, pairs in listed.items():
-        usable = [pair for pair in pairs if (pair.low is None or pair.low in images) and pair.normal in images]
-        if not usable:
-            raise DataError(f"none of the images can be used: {shortened(skipped)}")
-        _check_sizes(usable, images)
-        parts[part] = [Pair(pair.name, images.get(pair.low), images[pair.normal]) for pair in usable]
-    return parts, skipped
-
-
-def _open_images(files: list[Any], data: DataSettings, skipped: list[str]) -> dict[Any, OpenedImage]:
+def _open_images(listed: dict[str, list[Pair[Any]]], data: DataSettings, skipped: list[str]) -> dict[Any, OpenedImage]:
+    """The image of each file; `skipped` gets why others cannot be used (`data.on_error`)."""
+    files = [file for pairs in listed.values() for pair in pairs for file in (pair.low, pair.normal) if file]
     reasons = skipped if data.on_error == "skip" else None
     if data.name == "demo":
         return {image: image for image in files}  # in memory already
@@ -180,34 +181,30 @@ def _open_images(files: list[Any], data: DataSettings, skipped: list[str]) -> di
     return open_images(files, data.cache_gib, data.cache, reasons)
 
 
-def _check_sizes(pairs: list[Pair[Any]], images: dict[Any, OpenedImage]) -> None:
-    odd = [
-        f"{pair.low} {_text(low)} and {pair.normal} {_text(normal)}"
-        for pair in pairs
-        if pair.low is not None
-        if (low := images[pair.low]).size != (normal := images[pair.normal]).size
-    ]
+def _paired(pairs: list[Pair[Any]], images: dict[Any, OpenedImage], skipped: list[str]) -> list[Pair[OpenedImage]]:
+    """The pairs of which both images can be used, and are of one size."""
+    opened, odd = [], []
+    for pair in pairs:
+        low, normal = images.get(pair.low), images.get(pair.normal)
+        if normal is None or (low is None and pair.low is not None):
+            continue
+        if low is not None and low.size != normal.size:
+            odd.append(f"{pair.low} {_text(low)} and {pair.normal} {_text(normal)}")
+        opened.append(Pair(pair.name, low, normal))
+    if not opened:
+        raise DataError(f"none of the images can be used: {shortened(skipped)}")
     if odd:
         raise DataError(f"{len(odd)} pairs differ in size, width x height: {shortened(odd)}; replace or remove them")
-
-
-def _hold_out(
-    pairs: list[Pair[OpenedImage]], data: DataSettings
-) -> tuple[list[Pair[OpenedImage]], list[Pair[OpenedImage]]]:
-    """Training and validation; of archives by name alone, for the scenes would take decoding all."""
-    by_name = data.name == "shards"
-    scenes = np.arange(len(pairs)) if by_name else group_scenes([pair.normal.hash for pair in pairs])
-    training, validation = hold_out([pair.name for pair in pairs], scenes, data.validation_share)
-    return [pairs[index] for index in training], [pairs[index] for index in validation]
+    return opened
 
 
 def _check_sides(images: list[OpenedImage]) -> None:
     """Images to score are as large as the U-Net and SSIM need them."""
     small = [f"{image.name} {_text(image)}" for image in images if min(image.size) < SMALLEST_TO_SCORE]
     if small:
+        least = f"{SMALLEST_TO_SCORE}x{SMALLEST_TO_SCORE} px"
         raise DataError(
-            f"{len(small)} of {len(images)} images to score are smaller than {SMALLEST_TO_SCORE}x{SMALLEST_TO_SCORE} "
-            f"px: {shortened(small)}; remove them"
+            f"{len(small)} of {len(images)} images to score are smaller than {least}: {shortened(small)}; remove them"
         )
 
 
