@@ -101,13 +101,9 @@ def _collate(samples: list[_Sample]) -> Tensor | UserError:
         pairs.append(sample)
     images = np.stack([crop for side in zip(*pairs, strict=True) for crop in side])
     batch = torch.from_numpy(images).unflatten(0, (2, len(samples))).permute(0, 1, 4, 2, 3)
-    return batch if get_worker_info() is None else _in_shared_memory(batch)
-
-
-def _in_shared_memory(batch: Tensor) -> Tensor | UserError:
-    """A worker hands its batch over through shared memory. torch would move it there in a thread whose error nobody
-    hears, and the training process would wait for it forever."""
-    try:
+    if get_worker_info() is None:
+        return batch
+    try:  # torch would do it in a thread whose error nobody hears, and the training process would wait forever
         return batch.share_memory_()
     except (RuntimeError, OSError) as error:
         return _as_user_error(error) or UserError(f"a worker cannot hand over its batch: {error}")
@@ -135,20 +131,13 @@ def _as_user_error(error: Exception) -> UserError | None:
     """What the error means, where the system lacks something that workers need."""
     text = str(error)
     if "Too many open files" in text or "ancdata" in text:  # what a pipe says where no handle is left to receive one
-        return UserError(
-            "too many open files, through which workers hand over batches: raise the limit (ulimit -n 4096), or lower "
-            "data.workers (0 needs none); then resume"
-        )
+        return UserError("too many open files: raise the limit (ulimit -n 4096) or lower data.workers, then resume")
     no_room = isinstance(error, OSError) and error.errno == errno.ENOSPC  # for the locks of their queues
     full = "shared memory" in text and "OutOfResources" not in text  # which is triton's, of a graphics card
     if no_room or full or "Bus error" in text:
-        return UserError(
-            "shared memory is full (/dev/shm), through which workers hand over batches: lower data.workers (0 needs "
-            "none), or give the container more (docker run --shm-size=2g); then resume"
-        )
+        cure = "lower data.workers (0 needs none), or give the container more (docker run --shm-size=2g)"
+        return UserError(f"shared memory is full (/dev/shm): {cure}; then resume")
     if "DataLoader worker" in text and ("killed by signal" in text or "exited unexpectedly" in text):
-        return UserError(
-            f"a worker that prepares batches died ({text.strip()}): the system may have lacked memory; lower "
-            "data.workers or data.cache_gib, then resume"
-        )
+        cure = "it may have lacked memory; lower data.workers or data.cache_gib, then resume"
+        return UserError(f"a worker that prepares batches died ({text.strip()}): {cure}")
     return None

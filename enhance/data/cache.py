@@ -35,9 +35,15 @@ class OpenedImage:
     name: str  # of the file
     size: tuple[int, int]  # height, width
     stored: Any  # uint8 (H, W, 3) in memory, or the image file, or another place whose `pixels()` reads them
+    mapped: tuple[str, int] | None = None  # of `DecodedFolder`: the file, and where in it the pixels begin
 
     def pixels(self) -> np.ndarray:
         """uint8 (H, W, 3), from memory, from a mapped file (then read-only), or decoded anew."""
+        if self.mapped is not None:  # of the file only the pages that are looked at are read
+            try:
+                return np.asarray(np.memmap(self.mapped[0], np.uint8, "r", self.mapped[1], (*self.size, 3)))
+            except FileNotFoundError:  # someone emptied the folder
+                pass
         if isinstance(self.stored, np.ndarray):
             return self.stored
         return read_image(self.stored) if isinstance(self.stored, Path) else self.stored.pixels()
@@ -65,18 +71,19 @@ def open_images(
         DataError: the first image that cannot be decoded.
     """
     decoded = None if folder is None else DecodedFolder(Path(folder))
-    opened: dict[Path, OpenedImage] = {}
+    opened = {} if decoded is None else decoded.read_all(paths)
+    if len(opened) == len(paths):
+        return opened
     room = memory_gib * 2**30  # bytes
     pool = ThreadPoolExecutor(os.cpu_count())  # Pillow decodes without holding Python's lock
     try:
-        if decoded is not None:
-            found = [image for image in pool.map(decoded.read, paths) if image is not None]
-            if len(found) == len(paths):
-                return dict(zip(paths, found, strict=True))
         with nullcontext() if decoded is None else decoded.building():
-            images = pool.map(partial(_open, decoded), paths)
-            images = tqdm(images, "reading images", len(paths), delay=2, leave=False, disable=None)
-            for path, image in zip(paths, images, strict=True):
+            if decoded is not None:  # another process may have decoded some, for which this one waited
+                opened = decoded.read_all(paths)
+            missing = [path for path in paths if path not in opened]
+            images = pool.map(partial(_decode, decoded), missing)
+            images = tqdm(images, "reading images", len(missing), delay=2, leave=False, disable=None)
+            for path, image in zip(missing, images, strict=True):
                 if isinstance(image, DataError):
                     if skipped is None:
                         raise image
@@ -91,16 +98,14 @@ def open_images(
     finally:
         pool.shutdown(cancel_futures=True)
     if decoded is not None and decoded.error is not None:
+        why = decoded.error.strerror
         print(
-            f"warning: data.cache={folder}: cannot be written ({decoded.error.strerror}); the rest of the images stays "
-            "in memory, as data.cache_gib allows"
+            f"warning: data.cache={folder}: cannot be written ({why}); the rest stays in memory, as data.cache_gib says"
         )
-    return opened
+    return {path: opened[path] for path in paths if path in opened}
 
 
-def _open(decoded: "DecodedFolder | None", path: Path) -> OpenedImage | DataError:
-    if decoded is not None and (found := decoded.read(path)) is not None:  # by another process, for which this waited
-        return found
+def _decode(decoded: "DecodedFolder | None", path: Path) -> OpenedImage | DataError:
     try:
         pixels = read_image(path)
     except DataError as error:
@@ -110,23 +115,6 @@ def _open(decoded: "DecodedFolder | None", path: Path) -> OpenedImage | DataErro
     if decoded is not None:
         decoded.write(path, image)
     return image
-
-
-@dataclass(frozen=True)
-class MappedImage:
-    """Pixels in a file of `DecodedFolder`."""
-
-    file: str  # and not Path, whose resolve() numpy would call at every read
-    offset: int  # bytes
-    size: tuple[int, int]  # height, width
-    original: Path
-
-    def pixels(self) -> np.ndarray:
-        """uint8 (H, W, 3), read-only; of the file only the pages that are looked at are read."""
-        try:
-            return np.asarray(np.memmap(self.file, np.uint8, "r", self.offset, (*self.size, 3)))
-        except FileNotFoundError:  # someone emptied the folder
-            return read_image(self.original)
 
 
 class DecodedFolder:
@@ -142,15 +130,18 @@ class DecodedFolder:
         self.folder = folder
         self.error: OSError | None = None
 
+    def read_all(self, paths: Sequence[Path]) -> dict[Path, OpenedImage]:
+        """Those of the images that are here. In one thread: Python 3.11 cannot parse the heads of files in several."""
+        return {path: image for path in paths if (image := self.read(path)) is not None}
+
     def read(self, path: Path) -> OpenedImage | None:
         """The image as its file is on disk now; None where it is not here."""
         try:
-            file = str(self._file(path))
+            file = str(self._file(path))  # of a Path numpy would call resolve() at every read
             record = np.load(file, mmap_mode="r")
         except (OSError, ValueError, EOFError):  # the latter two of a file that was cut off
             return None
-        size = record["pixels"].shape[:2]
-        image = OpenedImage(path.name, size, MappedImage(file, record.offset, size, path))
+        image = OpenedImage(path.name, record["pixels"].shape[:2], path, (file, record.offset))
         image.hash = np.array(record["hash"])  # a copy, which holds no file open
         return image
 
@@ -171,7 +162,7 @@ class DecodedFolder:
         except OSError as error:
             self.error = error
         else:
-            image.stored = MappedImage(str(file), content.tell() - record.nbytes, image.size, path)
+            image.stored, image.mapped = path, (str(file), content.tell() - record.nbytes)
 
     def building(self) -> AbstractContextManager[object]:
         """Only one process writes at a time: the others wait, then read what it wrote. Its death frees the folder."""

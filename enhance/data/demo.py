@@ -8,11 +8,8 @@ SMALLEST_TILE = 192  # pixels
 
 
 def training_photographs() -> dict[str, np.ndarray]:
-    """Eight photographs, the grey ones as RGB, cut into tiles of at least 192x192, so that a batch finds enough.
-
-    Returns:
-        uint8 (H, W, 3) of each tile by its name.
-    """
+    """Eight photographs, the grey ones as RGB, cut into tiles of at least 192x192, so that a batch finds enough: uint8
+    (H, W, 3) of each tile by its name."""
     left, right, _ = data.stereo_motorcycle()
     photographs = {
         "astronaut": data.astronaut(),
@@ -37,10 +34,7 @@ def _parts(image: np.ndarray, axis: int) -> list[np.ndarray]:
 
 
 def validation_photographs() -> dict[str, np.ndarray]:
-    """Two photographs that share nothing with the training ones, each under four names and so at four exposures.
-
-    Returns:
-        uint8 (H, W, 3) by name.
-    """
+    """Two photographs that share nothing with the training ones, each under four names and so at four exposures: uint8
+    (H, W, 3) by name."""
     photographs = {"chelsea": data.chelsea(), "coffee": data.coffee()}
     return {f"{name}-{number}": pixels for name, pixels in photographs.items() for number in range(1, 5)}

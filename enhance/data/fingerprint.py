@@ -22,10 +22,8 @@ def with_content(data: DataSettings) -> DataSettings:
     """
     content = fingerprint(data)
     if data.content not in (None, content):
-        raise DataError(
-            f"data.content={data.content}: the images here are others, {content}, by name, size or part; give their "
-            "place with data.root=, or leave data.content out"
-        )
+        cure = "give the place of those with data.root=, or leave data.content out"
+        raise DataError(f"data.content={data.content}: the images here are others, {content}; {cure}")
     return dataclasses.replace(data, content=content)
 
 

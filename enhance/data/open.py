@@ -31,12 +31,23 @@ _PLACES_OF = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low
 
 
 def open_data(data: DataSettings) -> "Opened":
-    """The data set that the settings name. Its parts are opened when they are first read.
+    """The data set that the settings name, which takes the places that are given. Its parts are opened when they are
+    first read.
 
     Raises:
         DataError: the settings name an unknown data set, or places that do not go together.
     """
-    _check_places(data)
+    one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
+    if data.other_cameras and not data.through_camera:
+        raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")
+    for key in ("root", "val_root", "low", "normal", "split"):
+        if (value := getattr(data, key)) is not None and key not in _PLACES_OF.get(data.name, ("root", "split")):
+            cure = "choose the data set that lies there, such as data=photos, pairs or lol_v1"
+            raise DataError(f"data.{key}={value} means nothing to data={data.name}; {cure}")
+    for one, other in (("root", "val_root"), ("low", "normal")):
+        folder = getattr(data, one)
+        if folder is not None and same_place(folder, getattr(data, other)):
+            raise DataError(f"data.{one} and data.{other} are one folder, {folder}: give two")
     return Opened(data)
 
 
@@ -113,21 +124,6 @@ def same_place(place: str | None, other: str | None) -> bool:
     return Path(place).resolve() == Path(other).resolve()
 
 
-def _check_places(data: DataSettings) -> None:
-    """The data set takes the places that are given, and no folder stands for two things."""
-    one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
-    if data.other_cameras and not data.through_camera:
-        raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")
-    for key in ("root", "val_root", "low", "normal", "split"):
-        if (value := getattr(data, key)) is not None and key not in _PLACES_OF.get(data.name, ("root", "split")):
-            cure = "choose the data set that lies there, such as data=photos, pairs or lol_v1"
-            raise DataError(f"data.{key}={value} means nothing to data={data.name}; {cure}")
-    for one, other in (("root", "val_root"), ("low", "normal")):
-        folder = getattr(data, one)
-        if folder is not None and same_place(folder, getattr(data, other)):
-            raise DataError(f"data.{one} and data.{other} are one folder, {folder}: give two")
-
-
 def _find(data: DataSettings, split: str) -> list[Pair[Any]] | None:
     return find_shards(data, split) if data.name == "shards" else find_pairs(data, split)
 
@@ -164,10 +160,7 @@ def _open_parts(listed: dict[str, list[Pair[Any]]], data: DataSettings) -> dict[
         scenes = np.arange(len(pairs)) if data.name == "shards" else group_scenes([pair.normal.hash for pair in pairs])
         held_out = hold_out([pair.name for pair in pairs], scenes, data.validation_share)
         parts["training"], parts["validation"] = ([pairs[index] for index in indices] for indices in held_out)
-    for part, pairs in parts.items():
-        if part != "training":
-            _check_sides([pair.normal for pair in pairs])
-    return {part: _source(pairs, skipped, data) for part, pairs in parts.items()}
+    return {part: _source(part, pairs, skipped, data) for part, pairs in parts.items()}
 
 
 def _open_images(listed: dict[str, list[Pair[Any]]], data: DataSettings, skipped: list[str]) -> dict[Any, OpenedImage]:
@@ -198,23 +191,20 @@ def _paired(pairs: list[Pair[Any]], images: dict[Any, OpenedImage], skipped: lis
     return opened
 
 
-def _check_sides(images: list[OpenedImage]) -> None:
-    """Images to score are as large as the U-Net and SSIM need them."""
-    small = [f"{image.name} {_text(image)}" for image in images if min(image.size) < SMALLEST_TO_SCORE]
-    if small:
-        least = f"{SMALLEST_TO_SCORE}x{SMALLEST_TO_SCORE} px"
-        raise DataError(
-            f"{len(small)} of {len(images)} images to score are smaller than {least}: {shortened(small)}; remove them"
-        )
-
-
 def _text(image: OpenedImage) -> str:
     height, width = image.size
     return f"{width}x{height}"
 
 
-def _source(pairs: list[Pair[OpenedImage]], skipped: list[str], data: DataSettings) -> PairSource:
+def _source(part: str, pairs: list[Pair[OpenedImage]], skipped: list[str], data: DataSettings) -> PairSource:
+    """A part whose images, where they are to be scored, are as large as the U-Net and SSIM need them."""
     names, normal = [pair.name for pair in pairs], [pair.normal for pair in pairs]
+    small = [f"{image.name} {_text(image)}" for image in normal if min(image.size) < SMALLEST_TO_SCORE]
+    if small and part != "training":
+        least = f"{SMALLEST_TO_SCORE}x{SMALLEST_TO_SCORE} px"
+        raise DataError(
+            f"{len(small)} of {len(normal)} images to score are smaller than {least}: {shortened(small)}; remove them"
+        )
     if data.through_camera:
         return CameraPairs(names, normal, data.camera, skipped)
     return RealPairs(names, [pair.low for pair in pairs if pair.low is not None], normal, skipped)

@@ -20,7 +20,6 @@ class WholePairs(Protocol):
 
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
         """Low and normal, float32 (3, H, W) in [0, 1]; the same at every call."""
-        ...
 
 
 class PairSource(WholePairs, Protocol):
@@ -33,21 +32,15 @@ class PairSource(WholePairs, Protocol):
 
     def scene_hash(self, index: int) -> np.ndarray:
         """Perceptual hash of the normal image, bool (63,), for `enhance.data.scenes.group_scenes`."""
-        ...
 
     def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Low and normal, uint8 (size, size, 3): cropped, mirrored and turned at random, both in the same way."""
-        ...
 
 
 def skipped_message(source: PairSource) -> list[str]:
     """A line that counts and names the images that `data.on_error=skip` left out; none where all could be read."""
-    reasons = source.skipped
-    return (
-        [f"{len(reasons)} {'image is' if len(reasons) == 1 else 'images are'} left out: {shortened(reasons)}"]
-        if reasons
-        else []
-    )
+    count = len(source.skipped)
+    return [f"{count} image{' is' if count == 1 else 's are'} left out: {shortened(source.skipped)}"] if count else []
 
 
 class _NormalImages:
@@ -138,25 +131,14 @@ def spread(source: PairSource, count: int) -> Part:
 
 
 def evenly(length: int, count: int) -> list[int]:
-    """`count` of the indices below `length`, evenly spread; all of them where there are no more.
-
-    Example:
-        >>> evenly(10, 4)
-        [0, 2, 5, 7]
-    """
+    """`count` of the indices below `length`, evenly spread, as 0, 2, 5, 7 of 10; all where there are no more."""
     count = min(count, length)
     return [number * length // count for number in range(count)]
 
 
 def random_crop(images: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """The same square of each image, mirrored or not and turned by a random number of quarter turns.
-
-    Args:
-        images: (H, W, 3) each, of one size, at least `size` in height and width.
-
-    Returns:
-        (size, size, 3) each, views of the images.
-    """
+    """The same square of each image, mirrored or not and turned by a random number of quarter turns: views, (size, size,
+    3), of images (H, W, 3) of one size, which are at least as large."""
     height, width = images[0].shape[:2]
     top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
     step = 1 - 2 * int(rng.integers(2))

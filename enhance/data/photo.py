@@ -1,7 +1,6 @@
 """A photograph with its metadata: depth, alpha, EXIF, colour profile, resolution."""
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,6 @@ from enhance.errors import DataError
 from enhance.files import replacing
 
 _WITHOUT_ALPHA = ("JPEG", "MPO", "EPS", "PCX")
-_TURN: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation, on (H, W, C)
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.transpose(1, 0, 2),
-    6: lambda pixels: np.rot90(pixels, -1),
-    7: lambda pixels: np.rot90(pixels, 2).transpose(1, 0, 2),
-    8: lambda pixels: np.rot90(pixels),
-}
 _ABOUT = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright", "ExifOffset", "GPSInfo")
 
 
@@ -60,8 +50,7 @@ def read_photo(path: Path) -> Photo:
             for tag in set(exif) - {ExifTags.Base[name] for name in (*_ABOUT, "Orientation")}:
                 del exif[tag]
         exif.bigtiff = False  # EXIF is of the classic kind, whatever TIFF it was read from
-        about = Image.Exif()
-        about.load(exif.tobytes())  # a copy, for Pillow closes a TIFF that it has loaded, and reads no more of it
+        about = _loaded(exif.tobytes())  # a copy, for Pillow closes a TIFF that it has loaded, and reads no more of it
         about.pop(ExifTags.Base.Orientation, 1)
         file.load()  # turns a TIFF
         left = file.getexif().get(ExifTags.Base.Orientation, 1)
@@ -69,10 +58,19 @@ def read_photo(path: Path) -> Photo:
         more = {"dpi": file.info["dpi"]} if "dpi" in file.info else {}
         grey = file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
         deep = _sixteen_bits(path, file)
-        pixels = _TURN.get(left, np.asarray)(_eight_bits(file)) if deep is None else _TURN.get(stored, np.asarray)(deep)
+        pixels = _turned(_eight_bits(file), left) if deep is None else _turned(deep, stored)
     colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
     encoded = about.tobytes() if len(about) else b""
     return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, grey, encoded, profile, more)
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, C) as an EXIF orientation, of 1 to 8, says."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels
 
 
 def _eight_bits(file: Image.Image) -> np.ndarray:
@@ -140,14 +138,14 @@ def _encoded(kind: str, pixels: np.ndarray, photo: Photo, quality: int) -> bytes
     """The file's content, of uint8 (H, W, 1 to 4) as it is to be stored. Pillow itself would not report a full
     disk: it leaves a JPEG cut off."""
     lossy = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
-    metadata = {"exif": _directories(photo.exif) if kind == "TIFF" else photo.exif, "icc_profile": photo.profile}
+    metadata = {"exif": _loaded(photo.exif) if kind == "TIFF" else photo.exif, "icc_profile": photo.profile}
     picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     file = io.BytesIO()
     picture.save(file, kind, **lossy, **{key: value for key, value in metadata.items() if value}, **photo.more)
     return file.getvalue()
 
 
-def _directories(encoded: bytes) -> Image.Exif:
+def _loaded(encoded: bytes) -> Image.Exif:
     """EXIF with the directory that lies within the camera's in place of its offset, which Pillow copies into a TIFF."""
     exif = Image.Exif()
     exif.load(encoded)
@@ -170,8 +168,7 @@ def _deep_tiff(pixels: np.ndarray, photo: Photo) -> bytes:
     height, width, channels = pixels.shape
     differences = np.diff(pixels, axis=1, prepend=np.zeros((height, 1, channels), np.uint16))  # modulo 2^16
     strip = imagecodecs.zlib_encode(differences.astype("<u2").tobytes())
-    exif = Image.Exif()
-    exif.load(photo.exif)
+    exif = _loaded(photo.exif)
     for tag, value in list(exif.items()):
         if not isinstance(value, str) and tag not in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             del exif[tag]

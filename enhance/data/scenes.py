@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 from scipy.fft import dctn
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, vstack
 from scipy.sparse.csgraph import connected_components
 
 from enhance.errors import DataError
@@ -46,16 +46,11 @@ def group_scenes(hashes: Sequence[np.ndarray]) -> np.ndarray:
         int (N,), numbered from 0 by first appearance.
     """
     signs = np.where(np.stack(hashes), np.float32(1), np.float32(-1))
-    bits = signs.shape[1]
-    left, right = [], []
+    similar = []
     for start in range(0, len(signs), 1024):  # a part at a time: the whole table of distances may not fit
-        differing = (bits - signs[start : start + 1024] @ signs.T) / 2
-        rows, columns = np.nonzero(differing <= SAME_SCENE)
-        left.append(rows + start)
-        right.append(columns)
-    row, column = np.concatenate(left), np.concatenate(right)
-    graph = coo_array((np.ones(len(row), dtype=bool), (row, column)), shape=(len(signs), len(signs)))
-    return connected_components(graph, directed=False)[1]
+        differing = (signs.shape[1] - signs[start : start + 1024] @ signs.T) / 2
+        similar.append(coo_array(differing <= SAME_SCENE))
+    return connected_components(vstack(similar), directed=False)[1]
 
 
 def hold_out(names: Sequence[str], scenes: np.ndarray, share: float) -> tuple[list[int], list[int]]:
@@ -78,7 +73,8 @@ def hold_out(names: Sequence[str], scenes: np.ndarray, share: float) -> tuple[li
     members: dict[int, list[int]] = {}
     for index, scene in enumerate(scenes.tolist()):
         members.setdefault(scene, []).append(index)
-    order = sorted(members.values(), key=lambda scene: _shuffled(min(names[index] for index in scene)))
+    by_name = {min(names[index] for index in scene): scene for scene in members.values()}
+    order = [by_name[name] for name in sorted(by_name, key=lambda name: hashlib.sha256(name.encode()).digest())]
     room = round(share * len(names))
     validation: set[int] = set()
     for scene in order:
@@ -89,11 +85,6 @@ def hold_out(names: Sequence[str], scenes: np.ndarray, share: float) -> tuple[li
         validation.update(smallest)
     if not validation or len(validation) == len(names):
         raise DataError(
-            f"data.validation_share={share}: {len(names)} images of {len(members)} scenes cannot be split into "
-            "training and validation; choose another share or add images of other scenes"
+            f"data.validation_share={share}: {len(names)} images of {len(members)} scenes cannot be split; try another"
         )
     return [index for index in range(len(names)) if index not in validation], sorted(validation)
-
-
-def _shuffled(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()

@@ -86,10 +86,8 @@ def find_shards(data: DataSettings, split: str) -> list[Pair[Member]] | None:
             pairs[key][side] = member
     alone = [str(member) for sides in pairs.values() if len(sides) == 1 for member in sides.values()]
     if alone or not pairs:
-        raise DataError(
-            f"data.root={root}: {len(alone)} images have no partner: {shortened(alone)}; a pair is KEY.low.png and "
-            "KEY.normal.png"
-        )
+        cure = "a pair is KEY.low.png and KEY.normal.png"
+        raise DataError(f"data.root={root}: {len(alone)} images have no partner: {shortened(alone)}; {cure}")
     return [Pair(key, sides["low"], sides["normal"]) for key, sides in pairs.items()]
 
 
@@ -113,14 +111,8 @@ def _members(archive: Path) -> Iterator[tuple[str, str, Member]]:
 
 
 def open_members(members: Sequence[Member], skipped: list[str] | None) -> dict[Member, OpenedImage]:
-    """Only the head of each image is read; one whose rest is damaged shows when it is decoded.
-
-    Args:
-        skipped: gets why an image says no size, which is then missing from the result; None: that is an error.
-
-    Raises:
-        DataError: the first image that says no size.
-    """
+    """Only the head of each image is read; one whose rest is damaged shows when it is decoded. One that says no size is
+    a `DataError`, or missing from the result where `skipped` is a list, which gets the reason."""
     opened = {}
     for member in members:
         try:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from enhance.data import cache as cache_module
 from enhance.data.batches import training_batches
-from enhance.data.cache import DecodedFolder, MappedImage, OpenedImage, open_images
+from enhance.data.cache import DecodedFolder, OpenedImage, open_images
 from enhance.data.images import list_images, read_image
 from enhance.data.open import open_data
 from enhance.data.scenes import perceptual_hash
@@ -64,7 +64,7 @@ def test_images_are_decoded_once(photos: list[Path], folder: Path, monkeypatch: 
     check(opened(photos, folder), photos)  # four read, two decoded
     monkeypatch.setattr(cache_module, "read_image", lambda path: pytest.fail(f"{path} decoded again"))
     images = opened(photos, folder)
-    assert all(isinstance(image.stored, MappedImage) for image in images)
+    assert all(image.mapped is not None for image in images)
     check(images, photos)
 
 
