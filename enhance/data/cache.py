@@ -50,8 +50,7 @@ class OpenedImage:
 
     @cached_property
     def hash(self) -> np.ndarray:
-        """Perceptual hash, bool (63,). `open_images` computes it when it decodes; else it is computed once, when it is
-        first needed."""
+        """Perceptual hash, bool (63,), computed by `open_images` where it decodes, else here when first needed."""
         return perceptual_hash(self.pixels())
 
 
@@ -62,13 +61,10 @@ def open_images(
     where it takes long.
 
     Args:
-        memory_gib: room in memory for pixels that are in no folder, of the first images; the rest is decoded when
-            needed.
+        memory_gib: room in memory for pixels that are in no folder, of the first images; the rest is decoded anew.
         folder: of decoded images; None, or one that cannot be written: memory.
-        skipped: gets why an image cannot be decoded, which is then missing from the result; None: that is an error.
-
-    Raises:
-        DataError: the first image that cannot be decoded.
+        skipped: gets why an image cannot be decoded, which is then missing from the result; None: the first such image
+            is a `DataError`.
     """
     decoded = None if folder is None else DecodedFolder(Path(folder))
     opened = {} if decoded is None else decoded.read_all(paths)
@@ -99,9 +95,7 @@ def open_images(
         pool.shutdown(cancel_futures=True)
     if decoded is not None and decoded.error is not None:
         why = decoded.error.strerror
-        print(
-            f"warning: data.cache={folder}: cannot be written ({why}); the rest stays in memory, as data.cache_gib says"
-        )
+        print(f"warning: data.cache={folder}: cannot be written ({why}); the rest stays in memory (data.cache_gib)")
     return {path: opened[path] for path in paths if path in opened}
 
 

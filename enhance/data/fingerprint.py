@@ -15,11 +15,7 @@ from enhance.settings import DataSettings
 
 
 def with_content(data: DataSettings) -> DataSettings:
-    """The settings with `content` filled in.
-
-    Raises:
-        DataError: the data are not there, or are not those that `content` asks for.
-    """
+    """The settings with `content` filled in; a `DataError` where it asks for other data, or these are not there."""
     content = fingerprint(data)
     if data.content not in (None, content):
         cure = "give the place of those with data.root=, or leave data.content out"
@@ -29,16 +25,11 @@ def with_content(data: DataSettings) -> DataSettings:
 
 def fingerprint(data: DataSettings) -> str:
     """12 hexadecimal digits, from the heads of the files of all parts but a test folder; a damaged file counts with its
-    name.
-
-    Raises:
-        DataError: as where the data are opened.
-    """
+    name. Raises as `open_data`."""
     if data.name == "demo":
         return "demo"
-    entries = [
-        (part, pair.name, *_size(pair.normal)) for part, pairs in open_data(data).listed.items() for pair in pairs
-    ]
+    listed = open_data(data).listed
+    entries = [(part, pair.name, *_size(pair.normal)) for part, pairs in listed.items() for pair in pairs]
     return hashlib.sha256(json.dumps(sorted(entries)).encode()).hexdigest()[:12]
 
 
@@ -46,8 +37,7 @@ def _size(file: Any) -> tuple[int, int]:
     """Width and height; 0, 0 of a damaged file."""
     try:
         if isinstance(file, Member):
-            height, width = file.size()
-            return width, height
+            return file.size()[::-1]
         with Image.open(Path(file)) as image:
             return image.size
     except Exception:  # Pillow raises many kinds, for as many kinds of damage; opening the data names it

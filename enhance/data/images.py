@@ -73,11 +73,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def image_format(path: Path) -> str:
-    """Pillow's name of the format that the suffix stands for.
-
-    Raises:
-        DataError: it stands for none that can be written.
-    """
+    """Pillow's name of the format that the suffix stands for; a `DataError` where it is none that can be written."""
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None or kind not in Image.SAVE:
         raise DataError(f"{path}: no format to write for the suffix '{path.suffix}'; use for example .png")

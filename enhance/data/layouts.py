@@ -22,13 +22,12 @@ LOL_V2 = _train_and_test("Low", "Normal")
 LOL_V2_REAL = _train_and_test("Low", "Normal", above="Real_captured/")
 LOL_V2_SYNTHETIC = _train_and_test("Low", "Normal", above="Synthetic/")
 RETINEXFORMER = _train_and_test("input", "target")
-FLAT: tuple[Layout, ...] = ({"train": ("low", "normal")}, {"train": ("low", "high")})
 
-LAYOUTS = {
+LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "lol_v1": (LOL_V1, RETINEXFORMER),
     "lol_v2_real": (LOL_V2_REAL, LOL_V2, RETINEXFORMER),
     "lol_v2_synthetic": (LOL_V2_SYNTHETIC, LOL_V2, RETINEXFORMER),
-    "pairs": (LOL_V1, LOL_V2, RETINEXFORMER, *FLAT),
+    "pairs": (LOL_V1, LOL_V2, RETINEXFORMER, {"train": ("low", "normal")}, {"train": ("low", "high")}),
 }
 
 
@@ -45,11 +44,7 @@ class Pair(Generic[File]):
 
 
 def data_root(data: DataSettings) -> Path:
-    """The folder of the data set.
-
-    Raises:
-        DataError: it is not given, or not there.
-    """
+    """The folder of the data set; a `DataError` where it is not given, or not there."""
     if data.root is None:
         raise DataError(f"data.root is missing: data={data.name} needs the folder of the data set, data.root=DIR")
     root = Path(data.root)
@@ -83,10 +78,7 @@ def find_pairs(data: DataSettings, split: str) -> list[Pair[Path]] | None:
 
 
 def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair[Path]]:
-    """Pair the files of two folders that have the same name, suffix aside, or `low00001` and `normal00001`.
-
-    Returns:
-        The pairs, sorted by name.
+    """Pair the files of two folders that have the same name, suffix aside, or `low00001` and `normal00001`; sorted.
 
     Raises:
         DataError: a folder is missing or empty, two files of one folder differ only in their suffix, or files have
@@ -110,11 +102,7 @@ def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair[Path]]:
 
 
 def by_stem(folder: Path) -> dict[str, Path]:
-    """The images of a folder by their names without suffix, sorted.
-
-    Raises:
-        DataError: the folder is missing or empty, or two images differ only in their suffix.
-    """
+    """The images of a folder by their names without suffix; a `DataError` where two differ only in their suffix."""
     images: dict[str, Path] = {}
     for path in list_images(folder):
         if path.stem in images:

@@ -137,8 +137,8 @@ def evenly(length: int, count: int) -> list[int]:
 
 
 def random_crop(images: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """The same square of each image, mirrored or not and turned by a random number of quarter turns: views, (size, size,
-    3), of images (H, W, 3) of one size, which are at least as large."""
+    """The same square of each image, mirrored or not and turned by a random number of quarter turns: views of
+    (size, size, 3), of images of (H, W, 3), all of one size, which are at least as large."""
     height, width = images[0].shape[:2]
     top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
     step = 1 - 2 * int(rng.integers(2))

@@ -59,9 +59,9 @@ def read_photo(path: Path) -> Photo:
         grey = file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
         deep = _sixteen_bits(path, file)
         pixels = _turned(_eight_bits(file), left) if deep is None else _turned(deep, stored)
-    colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
-    encoded = about.tobytes() if len(about) else b""
-    return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, grey, encoded, profile, more)
+        colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
+        encoded = about.tobytes() if len(about) else b""
+        return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, grey, encoded, profile, more)
 
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -22,7 +22,6 @@ from enhance.settings import DataSettings
 
 _SIDES = {"low": "low", "normal": "normal", "high": "normal"}
 _HEAD = 1 << 16  # bytes, in which an image says its size, but for a JPEG with much before it
-_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Member:
         with decoding(str(self), self.read(length)) as file:
             # Pillow would decode a whole PNG to look for an orientation behind its pixels.
             may_turn = file.format != "PNG" or "exif" in file.info
-            turned = may_turn and file.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
+            turned = may_turn and file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             return (file.width, file.height) if turned else (file.height, file.width)
 
 
