@@ -4,7 +4,7 @@
 travels on. `identity` says what makes two runs the same, `describe` makes --help and docs/settings.md.
 """
 
-from enhance.settings.schema import (
+from enhance.settings.schema import (  # noqa: F401 -- what the other rooms use
     CameraSettings,
     DataSettings,
     EvaluationSettings,
@@ -14,18 +14,4 @@ from enhance.settings.schema import (
     OptimizerSettings,
     ScheduleSettings,
     Settings,
-    ValidationSettings,
 )
-
-__all__ = [
-    "CameraSettings",
-    "DataSettings",
-    "EvaluationSettings",
-    "ModelSettings",
-    "NormSettings",
-    "ObjectiveSettings",
-    "OptimizerSettings",
-    "ScheduleSettings",
-    "Settings",
-    "ValidationSettings",
-]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from enhance.errors import SettingsError
-from enhance.settings.schema import CameraSettings, Settings, flat
+from enhance.settings.schema import Settings, flat
 
 
 def check(settings: Settings) -> None:
@@ -19,21 +19,18 @@ def check(settings: Settings) -> None:
     check_bounds(settings)
     cameras = {f"data.other_cameras.{name}": camera for name, camera in settings.data.other_cameras.items()}
     for key, camera in ({"data.camera": settings.data.camera} | cameras).items():
-        _check_exposures(key, camera)
+        darkest, brightest = camera.exposure_min_ev, camera.exposure_max_ev
+        if darkest > brightest:
+            raise SettingsError(f"{key}.exposure_min_ev={darkest} is above exposure_max_ev={brightest}: swap them")
     if (settings.schedule.steps is None) == (settings.schedule.epochs is None):
-        raise SettingsError(
-            "schedule.steps and schedule.epochs: give one and set the other to null, "
-            "for example schedule.steps=null schedule.epochs=20"
-        )
+        raise SettingsError("schedule.steps and schedule.epochs: give one, the other is null: schedule.steps=null")
     for key, name in (("name", settings.name), ("sweep", settings.sweep)):
         if name is not None and (not name or Path(name).name != name):
-            raise SettingsError(
-                f"{key}={name} is no name for a folder: leave out / and choose another; runs= is its place"
-            )
+            raise SettingsError(f"{key}={name} is no name for a folder: leave out /; runs= is its place")
     if settings.compile and settings.checkpoint_activations:
         raise SettingsError(
-            "checkpoint_activations=true does not go with compile=true, which chooses by itself what backward computes "
-            "again: leave one of them out"
+            "checkpoint_activations=true does not go with compile=true, which itself chooses what is computed again: "
+            "leave one of them out"
         )
     if not settings.objective.l1 and not settings.objective.ssim and not settings.objective.perceptual:
         raise SettingsError("every weight of objective is 0: nothing to learn from; raise one of l1, ssim, perceptual")
@@ -45,13 +42,9 @@ def check(settings: Settings) -> None:
         )
 
 
-def check_bounds(settings: Any, prefix: str = "") -> None:
-    """Check the bounds of all fields of a dataclass of settings.
-
-    Raises:
-        SettingsError: names the key and its bound.
-    """
-    for key, (field, value) in flat(settings, prefix).items():
+def check_bounds(settings: Any) -> None:
+    """Raise `SettingsError` with the key and its bound where a field of a dataclass of settings is out of range."""
+    for key, (field, value) in flat(settings).items():
         if not isinstance(value, int | float):
             continue
         bounds = field.metadata
@@ -63,14 +56,6 @@ def check_bounds(settings: Any, prefix: str = "") -> None:
             raise SettingsError(f"{key}={value} is too large: it is at most {bounds['most']}")
         if bounds["above"] is not None and value <= bounds["above"]:
             raise SettingsError(f"{key}={value} is too small: it is more than {bounds['above']}")
-
-
-def _check_exposures(key: str, camera: CameraSettings) -> None:
-    if camera.exposure_min_ev > camera.exposure_max_ev:
-        raise SettingsError(
-            f"{key}.exposure_min_ev={camera.exposure_min_ev} is above exposure_max_ev={camera.exposure_max_ev}: "
-            "swap them"
-        )
 
 
 def one_of(key: str, value: str, choices: Iterable[str]) -> None:

@@ -4,9 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -19,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from enhance.errors import SettingsError, exit_on_user_error
 from enhance.settings.checks import one_of
 from enhance.settings.config import from_config
-from enhance.settings.describe import help_text
+from enhance.settings.describe import choices, help_text
 from enhance.settings.schema import EvaluationSettings, Settings, flat
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -111,23 +109,10 @@ def explain(error: Exception) -> str:
 
 
 def _explain_key(key: str, reason: str, cause: str) -> str:
-    keys = [*flat(Settings()), *flat(EvaluationSettings())]
+    keys = flat(Settings()) | flat(EvaluationSettings())
     if key not in keys:
-        near = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(key, list(keys), n=1, cutoff=0.5)
         return f"{key} is no setting: {f'did you mean {near[0]}?' if near else '--help lists them'}"
-    if choices := _choices(key):
-        value = reason.rpartition("=")[2]
-        try:
-            one_of(key, value, choices)
-        except SettingsError as error:
-            return str(error)
+    if names := choices(keys[key][0].type):
+        one_of(key, reason.rpartition("=")[2], names)  # raises
     return f"{key}: {cause}"
-
-
-def _choices(key: str) -> list[str]:
-    """What a setting with named values may be; empty for any other."""
-    kind: Any = Settings
-    for name in key.split("."):
-        hints = get_type_hints(kind) if name in get_type_hints(kind) else get_type_hints(EvaluationSettings)
-        kind = next(each for each in (*get_args(hints[name]), hints[name]) if each is not type(None))
-    return list(kind) if isinstance(kind, type) and issubclass(kind, StrEnum) else []

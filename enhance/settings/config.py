@@ -1,6 +1,6 @@
 """Settings from YAML and back. With `command`, all that knows OmegaConf."""
 
-from collections.abc import Iterable, Iterator
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from enhance.errors import SettingsError
 from enhance.settings.checks import check, check_bounds
 from enhance.settings.identity import PLACES
-from enhance.settings.schema import DataSettings, EvaluationSettings, Settings
+from enhance.settings.schema import EvaluationSettings, Settings
 from enhance.settings.upgrade import upgraded
 
 T = TypeVar("T")
@@ -25,35 +25,27 @@ def from_config(config: DictConfig) -> Settings:
     """
     settings = _typed(Settings, config)
     check(settings)
-    _make_places_absolute(settings.data)
-    settings.objective.vgg = _absolute(settings.objective.vgg)
+    _make_places_absolute(settings)
     return settings
 
 
 def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
-    """The composed configuration of `evaluate.py` as checked settings.
-
-    Raises:
-        SettingsError: as `from_config`.
-    """
+    """The composed configuration of `evaluate.py` as checked settings; raises as `from_config`."""
     settings = _typed(EvaluationSettings, config)
-    if settings.data is not None:
-        check_bounds(settings.data, "data.")
-        _make_places_absolute(settings.data)
+    check_bounds(settings)
+    _make_places_absolute(settings)
     return settings
 
 
-def _make_places_absolute(data: DataSettings) -> None:
+def _make_places_absolute(settings: Settings | EvaluationSettings) -> None:
     """So that a run can go on, and be evaluated, from another working folder."""
-    for key in (*(key for key in PLACES if key.startswith("data.")), "data.cache"):
-        name = key.removeprefix("data.")
-        inside_root = name in ("low", "normal") and data.root is not None
-        if not inside_root:
-            setattr(data, name, _absolute(getattr(data, name)))
-
-
-def _absolute(place: str | None) -> str | None:
-    return None if place is None else str(Path(place).expanduser().absolute())
+    for key in (*PLACES, "data.cache"):
+        group, _, name = key.partition(".")
+        holder = getattr(settings, group, None)  # an evaluation has no objective, and may have no data
+        place = getattr(holder, name, None)
+        inside_root = name in ("low", "normal") and getattr(holder, "root", None) is not None
+        if place is not None and not inside_root:
+            setattr(holder, name, str(Path(place).expanduser().absolute()))
 
 
 def from_dict(values: dict[str, Any]) -> Settings:
@@ -63,9 +55,8 @@ def from_dict(values: dict[str, Any]) -> Settings:
     Raises:
         SettingsError: as `from_config`; or a value that refers to something else.
     """
-    for value in _leaves(list(values.values())):
-        if isinstance(value, str) and "${" in value:
-            raise SettingsError(f"{value}: refers to something outside the file")
+    if reference := re.search(r"\$\{[^}]*}?", str(values)):
+        raise SettingsError(f"{reference[0]}: refers to something outside the file")
     try:
         config = OmegaConf.create(upgraded(values))
     except OmegaConfBaseException as error:
@@ -73,16 +64,6 @@ def from_dict(values: dict[str, Any]) -> Settings:
     settings = _typed(Settings, config)
     check(settings)
     return settings
-
-
-def _leaves(values: Iterable[Any]) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, dict):
-            yield from _leaves(value.values())
-        elif isinstance(value, list | tuple):
-            yield from _leaves(value)
-        else:
-            yield value
 
 
 def from_yaml(file: Path) -> Settings:
@@ -102,9 +83,7 @@ def from_yaml(file: Path) -> Settings:
 
 def to_dict(settings: Settings) -> dict[str, Any]:
     """Plain values: numbers, strings, None and dictionaries of them."""
-    values = OmegaConf.to_container(OmegaConf.structured(settings), enum_to_str=True)
-    assert isinstance(values, dict)
-    return values  # type: ignore[return-value]
+    return OmegaConf.to_container(OmegaConf.structured(settings), enum_to_str=True)  # type: ignore[return-value]
 
 
 def to_yaml(settings: Settings) -> str:

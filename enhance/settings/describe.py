@@ -2,11 +2,11 @@
 
 import typing
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
-from enhance.settings.schema import LABEL, MACHINE, PLACE, EvaluationSettings, Settings
+from enhance.settings.schema import EvaluationSettings, Settings
 
 _HEAD = """# Settings
 
@@ -14,41 +14,32 @@ Made of the fields of `enhance/settings/schema.py` by `python -m enhance.setting
 `key=value`; `model=`, `norm=`, `data=` and `experiment=` choose a file of `configs/`, which sets several.
 Keys marked * make no other result: they may change when a run goes on, and do not tell runs of a sweep apart.
 """
+_YAML = {"None": "null", "True": "true", "False": "false"}
 
 
 def rows(kind: type, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     """Key, default, values and meaning of each setting of a dataclass."""
-    types = typing.get_type_hints(kind)
     for each in fields(kind):
-        key, meaning = prefix + each.name, each.metadata["meaning"]
-        inner = _dataclass_of(types[each.name])
-        if inner is not None and each.default is not None:
-            yield from rows(inner, f"{key}.")
+        key = prefix + each.name
+        if is_dataclass(each.type):
+            yield from rows(each.type, f"{key}.")  # type: ignore[arg-type]
             continue
-        role = "*" if each.metadata.get("role") in (MACHINE, PLACE, LABEL) else ""
-        default = "{}" if key.endswith("other_cameras") else _plain(each.default)
-        yield key + role, default, _values(types[each.name], each.metadata), meaning
+        role = "*" if each.metadata.get("role") else ""
+        default = str({} if each.default is MISSING else each.default)  # a dict of settings has none
+        yield key + role, _YAML.get(default, default), _values(each), each.metadata["meaning"]
 
 
-def _dataclass_of(kind: Any) -> type | None:
-    return kind if is_dataclass(kind) and isinstance(kind, type) else None
+def choices(kind: Any) -> list[str]:
+    """The values of a field's type that have names; of none where it has others."""
+    base = (typing.get_args(kind) or (kind,))[0]  # of what may be None as well
+    return list(base) if issubclass(base, StrEnum) else ["true", "false"] if base is bool else []
 
 
-def _plain(value: Any) -> str:
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _values(kind: Any, bounds: Any) -> str:
+def _values(field: Field[Any]) -> str:
     """What a setting takes, in words."""
-    choices = [each for each in typing.get_args(kind) or (kind,) if each is not type(None)]
-    base = choices[0]
-    if isinstance(base, type) and issubclass(base, StrEnum):
-        return ", ".join(base)
-    if base is bool:
-        return "true, false"
-    least, most, above = (bounds.get(name) for name in ("least", "most", "above"))
+    if names := choices(field.type):
+        return ", ".join(names)
+    least, most, above = (field.metadata.get(name) for name in ("least", "most", "above"))
     low = f"> {above:g}" if above is not None else f">= {least:g}" if least is not None else ""
     high = f"<= {most:g}" if most is not None and most < 2**62 else ""
     return ", ".join(part for part in (low, high) if part)

@@ -7,7 +7,6 @@ no other result. Data count by their content (`data.content`), not by their plac
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any
 
 from enhance.settings.schema import LABEL, MACHINE, PLACE, Settings, flat
 
@@ -30,18 +29,13 @@ def identity(settings: Settings) -> str:
     Returns:
         12 hexadecimal digits.
     """
-    text = json.dumps(differing(settings), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def differing(settings: Settings) -> dict[str, Any]:
-    """The settings that make a result and differ from the defaults, by key."""
     defaults = flat(Settings())
-    values = {}
-    for key, (_, value) in flat(settings).items():
-        if key not in NOT_IDENTITY and not (key in defaults and defaults[key][1] == value):
-            values[key] = value
-    return values
+    differing = {
+        key: value
+        for key, (_, value) in flat(settings).items()
+        if key not in NOT_IDENTITY and (key not in defaults or defaults[key][1] != value)
+    }
+    return hashlib.sha256(json.dumps(differing, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def move(settings: Settings, to: Settings, keys: Iterable[str] = MOVABLE) -> None:

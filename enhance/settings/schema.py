@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass, field, fields, is_dataclass
-from enum import StrEnum, auto
+from enum import StrEnum
 from typing import Any
 
 MACHINE = "machine"  # how the machine works: may change when a run goes on
@@ -39,57 +39,18 @@ def share(default: float, meaning: str) -> Any:
 
 
 def group(kind: type, meaning: str) -> Any:
-    """A field that is a dataclass of settings itself."""
+    """A field that is a dataclass of settings itself, or a dict of them."""
     return field(default_factory=kind, metadata={"meaning": meaning})
 
 
-class Activation(StrEnum):
-    relu = auto()
-    leaky_relu = auto()
-    elu = auto()
-    gelu = auto()
-    silu = auto()
-    sigmoid = auto()
-    tanh = auto()
-
-
-class Init(StrEnum):
-    kaiming = auto()
-    xavier = auto()
-    torch = auto()
-
-
-class LrScaling(StrEnum):
-    none = auto()
-    sqrt = auto()
-    linear = auto()
-
-
-class Precision(StrEnum):
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
-class OnError(StrEnum):
-    fail = auto()
-    skip = auto()
-
-
-class OnFullDisk(StrEnum):
-    stop = auto()
-    go_on = auto()
-
-
-class Protocol(StrEnum):
-    plain = auto()
-    all = auto()
-
-
-class Recalibrate(StrEnum):
-    train = auto()
-    target = auto()
+Activation = StrEnum("Activation", "relu leaky_relu elu gelu silu sigmoid tanh")
+Init = StrEnum("Init", "kaiming xavier torch")
+LrScaling = StrEnum("LrScaling", "none sqrt linear")
+Precision = StrEnum("Precision", "auto fp32 bf16 fp16")
+OnError = StrEnum("OnError", "fail skip")
+OnFullDisk = StrEnum("OnFullDisk", "stop go_on")
+Protocol = StrEnum("Protocol", "plain all")
+Recalibrate = StrEnum("Recalibrate", "train target")
 
 
 @dataclass
@@ -134,8 +95,8 @@ class DataSettings:
     cache_gib: float = option(4.0, "decoded images kept in memory without a cache, in GiB", least=0, role=MACHINE)
     workers: int = option(0, "processes that prepare batches; 0: the training process does", least=0, role=MACHINE)
     camera: CameraSettings = group(CameraSettings, "of demo and photos")
-    other_cameras: dict[str, CameraSettings] = field(
-        default_factory=dict, metadata={"meaning": "cameras by name, on which a sweep's runs are scored as well"}
+    other_cameras: dict[str, CameraSettings] = group(
+        dict, "cameras by name, on which a sweep's runs are scored as well"
     )
 
     @property
@@ -161,8 +122,7 @@ class NormSettings:
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the layer: every field that is set."""
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "name"}
-        return {key: value for key, value in values.items() if value is not None}
+        return {key: value for key, value in vars(self).items() if key != "name" and value is not None}
 
 
 @dataclass
