@@ -10,8 +10,7 @@ import re
 
 import torch
 
-from enhance.cost.memory import format_bytes, plan_memory
-from enhance.cost.memory_fit import largest_batch, largest_crop, savings
+from enhance.cost.memory import format_bytes, largest_batch, largest_crop, plan_memory, savings
 from enhance.device import DTYPES, available_memory, choose_device, choose_dtype
 from enhance.errors import exit_on_user_error
 from enhance.settings import Settings, command

@@ -4,7 +4,6 @@ import itertools
 import statistics
 import time
 import weakref
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,11 +29,8 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
 
 
 def median_milliseconds(tasks: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict[str, float]:
-    """Median time of each task; they take turns, round after round, so that a noisy machine disturbs all alike.
-
-    Args:
-        rounds: that count, after `warm_up` ones that do not.
-    """
+    """Median time of each task in `rounds` after the `warm_up`; they take turns, round after round, so that a noisy
+    machine disturbs all alike."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(warm_up + rounds):
         for name, task in tasks.items():
@@ -109,52 +105,30 @@ class LiveStorages(TorchDispatchMode):
 
     torch's own `torch.distributed._tools.mem_tracker.MemTracker` is private, finds the same peaks in two to three times
     the time, and has no place for what convolutions use within themselves.
+
+    Args:
+        workspace: bytes that an operation uses within itself, of the operation and its arguments.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, workspace: Callable[[Any, Any], int] = lambda function, args: 0) -> None:
         super().__init__()
+        self.workspace = workspace
         self.label = ""  # of what is made from now on
         self.now = self.peak = 0
-        self._alive: dict[int, Storage] = {}  # by address
-        self._at_peak: list[Storage] = []
-
-    def workspace(self, function: Any, args: Any) -> int:
-        """Bytes that an operation uses within itself: no operation, unless a subclass knows of some."""
-        return 0
-
-    def of(self, tensor: Tensor) -> Storage:
-        """The storage of a tensor that was made here."""
-        return self._alive[tensor.untyped_storage()._cdata]
-
-    def relabel(self, old: str, new: str) -> None:
-        """Give what is alive now, and has one label, another."""
-        for storage in self._alive.values():
-            if storage.label == old:
-                storage.label = new
-
-    def at_peak(self, workspace: str) -> Counter[str]:
-        """Bytes by label at the first moment of the peak; the operation's workspace has the label that is given."""
-        parts: Counter[str] = Counter()
-        for storage in self._at_peak:
-            parts[storage.label] += storage.size
-        return parts + Counter({workspace: self.peak - parts.total()})
+        self.at_peak: list[Storage] = []  # at the first moment of the peak
+        self.alive: dict[int, Storage] = {}  # by address
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
-        for each in tree_leaves(result):
-            if isinstance(each, Tensor):
-                self._add(each.untyped_storage())
-        workspace = self.workspace(function, args)
-        if self.now + workspace > self.peak:
-            self.peak, self._at_peak = self.now + workspace, list(self._alive.values())
+        for storage in (each.untyped_storage() for each in tree_leaves(result) if isinstance(each, Tensor)):
+            if storage._cdata not in self.alive:
+                self.alive[storage._cdata] = Storage(storage.nbytes(), self.label)
+                self.now += storage.nbytes()
+                weakref.finalize(storage, self._forget, storage._cdata)
+        now = self.now + self.workspace(function, args)
+        if now > self.peak:
+            self.peak, self.at_peak = now, list(self.alive.values())
         return result
 
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        address, size = storage._cdata, storage.nbytes()
-        if address not in self._alive:
-            self._alive[address] = Storage(size, self.label)
-            self.now += size
-            weakref.finalize(storage, self._forget, address)
-
     def _forget(self, address: int) -> None:
-        self.now -= self._alive.pop(address).size
+        self.now -= self.alive.pop(address).size

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from enhance import ranks
-from enhance.cost.memory import plan_memory
-from enhance.cost.memory_fit import less_memory
+from enhance.cost.memory import less_memory, plan_memory
 from enhance.device import out_of_memory_hint, repeating_shapes
 from enhance.models.build import build_model
 from enhance.norm.frozen import freeze

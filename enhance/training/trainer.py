@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from enhance import ranks
-from enhance.cost.memory_fit import check_memory
+from enhance.cost.memory import check_memory
 from enhance.data.batches import crop_names, training_batches, worker_errors
 from enhance.data.fingerprint import with_content
 from enhance.data.open import open_data

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from enhance.cost.memory import MemoryPlan, plan_memory
-from enhance.cost.memory_fit import check_memory, largest_batch, largest_crop, less_memory, savings
+from enhance.cost.memory import MemoryPlan, check_memory, largest_batch, largest_crop, less_memory, plan_memory, savings
 from enhance.device import DTYPES
 from enhance.errors import UserError
 from enhance.settings import Settings, command
