@@ -43,8 +43,7 @@ def _make_places_absolute(settings: Settings | EvaluationSettings) -> None:
         group, _, name = key.partition(".")
         holder = getattr(settings, group, None)  # an evaluation has no objective, and may have no data
         place = getattr(holder, name, None)
-        inside_root = name in ("low", "normal") and getattr(holder, "root", None) is not None
-        if place is not None and not inside_root:
+        if place is not None and not (name in ("low", "normal") and holder.root is not None):  # which are inside root
             setattr(holder, name, str(Path(place).expanduser().absolute()))
 
 
@@ -57,11 +56,7 @@ def from_dict(values: dict[str, Any]) -> Settings:
     """
     if reference := re.search(r"\$\{[^}]*}?", str(values)):
         raise SettingsError(f"{reference[0]}: refers to something outside the file")
-    try:
-        config = OmegaConf.create(upgraded(values))
-    except OmegaConfBaseException as error:
-        raise SettingsError(_one_line(error)) from error
-    settings = _typed(Settings, config)
+    settings = _typed(Settings, upgraded(values))
     check(settings)
     return settings
 
@@ -91,18 +86,13 @@ def to_yaml(settings: Settings) -> str:
     return yaml.safe_dump(to_dict(settings), sort_keys=False)
 
 
-def _typed(kind: type[T], config: DictConfig) -> T:
+def _typed(kind: type[T], values: DictConfig | dict[str, Any]) -> T:
     try:
-        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), config))
+        settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
     except OmegaConfBaseException as error:
-        raise SettingsError(_one_line(error)) from error
+        reason, key = str(error).splitlines()[0], getattr(error, "full_key", None)
+        if isinstance(error, ConfigKeyError):
+            raise SettingsError(f"{key} is no setting; --cfg job shows all keys") from error
+        raise SettingsError(f"{key}: {reason}" if key else reason) from error
     assert isinstance(settings, kind)
     return settings
-
-
-def _one_line(error: OmegaConfBaseException) -> str:
-    reason = str(error).splitlines()[0]
-    key = getattr(error, "full_key", None)
-    if isinstance(error, ConfigKeyError):
-        return f"{key} is no setting; --cfg job shows all keys"
-    return f"{key}: {reason}" if key else reason

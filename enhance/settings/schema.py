@@ -10,16 +10,11 @@ from typing import Any
 MACHINE = "machine"  # how the machine works: may change when a run goes on
 PLACE = "place"  # where data or weights lie: may change as well
 LABEL = "label"  # what the run is called, and where it goes
+Bound = float | None
 
 
 def option(
-    default: Any,
-    meaning: str,
-    *,
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-    role: str | None = None,
+    default: Any, meaning: str, *, least: Bound = None, most: Bound = None, above: Bound = None, role: str | None = None
 ) -> Any:
     """A field with what it means.
 
