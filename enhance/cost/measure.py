@@ -4,7 +4,7 @@ import itertools
 import statistics
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
     return clock() - start
 
 
-def median_milliseconds(tasks: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict[str, float]:
+def median_milliseconds(tasks: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict[str, float]:
     """Median time of each task in `rounds` after the `warm_up`; they take turns, round after round, so that a noisy
     machine disturbs all alike."""
     times: dict[str, list[float]] = {name: [] for name in tasks}

@@ -157,7 +157,7 @@ def largest_batch(plan: MemoryPlan, budget: int) -> int:
 
 
 def largest_crop(plan: MemoryPlan, budget: int) -> int:
-    """The largest side of a crop that the U-Net need not pad, whose step fits into `budget` bytes; 0 where none does."""
+    """The largest side of a crop that the U-Net need not pad, with a step that fits into `budget` bytes, or 0."""
     model, data = plan.settings.model, plan.settings.data
     multiple = max(SMALLEST_SIDE, model.unshuffle * 2**model.depth)
 
@@ -227,9 +227,8 @@ def check_memory(settings: Settings, device: torch.device, free: int | None) -> 
 def less_memory(plan: MemoryPlan) -> str:
     """The cure where a training step has run out of the device's memory, whatever the plan said."""
     budget = plan.peak * 9 // 10  # what has just failed is no cure, and a plan may be wrong by a tenth
-    if (free := available_memory(plan.device)) is not None:
-        budget = min(free, budget)
-    return _advice(plan, budget)
+    free = available_memory(plan.device)
+    return _advice(plan, budget if free is None else min(free, budget))
 
 
 def _advice(plan: MemoryPlan, budget: int) -> str:
