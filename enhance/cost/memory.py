@@ -196,11 +196,11 @@ def savings(plan: MemoryPlan) -> dict[str, MemoryPlan]:
         if settings.batch_size % parts == 0:
             changes.append({"batch_size": settings.batch_size // parts, "accumulate": settings.accumulate * parts})
     changes.append({"channels_last": not settings.channels_last})
-    plans = {}
-    for each in filter(None, changes):
-        words = " ".join(f"{key}={getattr(value, 'name', value)}".lower() for key, value in each.items())
-        plans[words] = _changed(plan, **each)
-    return plans
+    by_words = {
+        " ".join(f"{key}={getattr(value, 'name', value)}".lower() for key, value in each.items()): each
+        for each in filter(None, changes)
+    }
+    return {words: _changed(plan, **each) for words, each in by_words.items()}
 
 
 def _changed(plan: MemoryPlan, **changes: Any) -> MemoryPlan:

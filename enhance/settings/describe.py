@@ -32,7 +32,9 @@ def rows(kind: type, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
 def choices(kind: Any) -> list[str]:
     """The values of a field's type that have names; of none where it has others."""
     base = (typing.get_args(kind) or (kind,))[0]  # of what may be None as well
-    return list(base) if issubclass(base, StrEnum) else ["true", "false"] if base is bool else []
+    if base is bool:
+        return ["true", "false"]
+    return list(base) if issubclass(base, StrEnum) else []
 
 
 def _values(field: Field[Any]) -> str:
