@@ -14,7 +14,7 @@ from enhance.evaluation.overall_brightness import brightness, brightness_measure
 from enhance.evaluation.protocols import PROTOCOLS, lpips, summarize
 from enhance.evaluation.scores import Measure, score
 from enhance.evaluation.variants import check_statistics, compare_statistics
-from enhance.inference.any_size import AnySize
+from enhance.inference.enhancer import AnySize
 from enhance.run import checkpoint
 from enhance.settings import EvaluationSettings, command
 from enhance.settings.config import evaluation_from_config

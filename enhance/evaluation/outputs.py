@@ -11,7 +11,7 @@ from enhance.data.pairs import WholePairs
 from enhance.evaluation.drawing import Cell
 from enhance.evaluation.metrics import psnr
 from enhance.evaluation.variants import variants
-from enhance.inference.any_size import AnySize
+from enhance.inference.enhancer import AnySize
 from enhance.run import checkpoint
 
 Networks = list[tuple[str, Callable[[Tensor], Tensor]]]  # each with its name; (3, H, W) in [0, 1], both, of any size

@@ -15,7 +15,7 @@ from enhance.data.pairs import WholePairs
 from enhance.device import out_of_memory_hint, synchronize
 from enhance.errors import DataError
 from enhance.evaluation.metrics import match_mean, psnr, ssim
-from enhance.inference.any_size import AnySize
+from enhance.inference.enhancer import AnySize
 from enhance.models.model import EnhancementModel
 
 Measure = Callable[[Tensor, Tensor], dict[str, float]]  # of output and target (1, 3, H, W); the output is not clamped

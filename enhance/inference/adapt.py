@@ -23,16 +23,11 @@ _SMALLEST_AREA = 64**2  # pixels of a photograph: of less, most would be the bor
 def adapt(model: EnhancementModel, photos: list[Path], count: int, device: torch.device, max_gib: float) -> int:
     """Take the statistics of the model's batch norms again on `count` dark photographs, at least 8, spread over all,
     and of large ones on the middle (Li et al. 2016, "Revisiting Batch Normalization for Practical Domain Adaptation",
-    arXiv 1603.04779).
-
-    What cannot be read, or is too small for the model, is left out.
+    arXiv 1603.04779). What cannot be read, or is too small for the model, is left out. Returns the number taken.
 
     Args:
         model: with batch norms that keep running statistics, on `device`; its weights stay as they are.
         max_gib: GiB that the model may take at work, estimated.
-
-    Returns:
-        Number of photographs adapted to.
 
     Raises:
         DataError: too few photographs are left.
@@ -41,9 +36,8 @@ def adapt(model: EnhancementModel, photos: list[Path], count: int, device: torch
     with batch_statistics(model):
         area = min(LARGEST_AREA, side_within(model, max_gib, device) ** 2 / BATCH)
     if area < _SMALLEST_AREA:
-        raise SettingsError(
-            f"--max-memory {max_gib:g} is too small for --adapt: give {_SMALLEST_AREA / area:.2g} times as much"
-        )
+        more = _SMALLEST_AREA / area
+        raise SettingsError(f"--max-memory {max_gib:g} is too small for --adapt: give {more:.2g} times as much")
     with out_of_memory_hint(device, "lower --max-memory, or --device cpu"):
         return recalibrate_on_images(model, _dark(photos, max(count, FEWEST)), device, int(area))
 
@@ -66,7 +60,5 @@ def _dark(photos: list[Path], count: int) -> Iterator[Tensor]:
             if used == count:
                 return
     if used < FEWEST:
-        raise DataError(
-            f"{photos[0].parent}: {used} of {len(photos)} photographs can be adapted to, and --adapt needs {FEWEST}; "
-            "leave it out"
-        )
+        found = f"{used} of {len(photos)} photographs can be adapted to"
+        raise DataError(f"{photos[0].parent}: {found}, and --adapt needs {FEWEST}; leave it out")

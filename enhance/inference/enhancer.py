@@ -1,13 +1,16 @@
-"""A trained model as a function from a dark photograph to a bright one."""
+"""A model as a function from a dark photograph to a bright one, of any size, in what memory there is."""
 
+import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhance.device import available_memory
+from enhance.errors import SettingsError
 from enhance.inference.fold import fold_batch_norms
-from enhance.inference.tiles import enhance_tiles, side_within
+from enhance.inference.tiles import cut, enhance_tiles, lacks_running_statistics, side_within
 from enhance.models.model import EnhancementModel
 from enhance.models.residual import SMALLEST_SIDE
 from enhance.run import checkpoint
@@ -15,36 +18,30 @@ from enhance.run import checkpoint
 MAX_GIB = 1.0
 
 
-class Enhancer:
-    """Enhance one photograph at a time.
+class AnySize:
+    """Takes a photograph whole where there is room for it, else in tiles, with the same result.
 
     Args:
-        model: any mode; left as it is.
-        max_gib: GiB that the model may take at work, estimated; a larger photograph goes through in tiles, with the
-            same result.
-
-    Raises:
-        SettingsError: `max_gib` has no room for a pixel, or is no limit at all.
-
-    Example:
-        >>> enhancer = Enhancer.load(Path("runs/mine/checkpoints/best.pt"), torch.device("cpu"))
-        >>> bright = enhancer.enhance(dark)
+        model: in evaluation mode, on `device`; left as it is.
+        side: of the largest square to take whole, in pixels; None: of the largest that the device has room for.
     """
 
-    def __init__(self, model: EnhancementModel, device: torch.device, max_gib: float = MAX_GIB) -> None:
-        # Convolutions in channels_last take a third less time on a CPU.
-        self.model = fold_batch_norms(model.to(device).eval()).to(memory_format=torch.channels_last)
-        self.device = device
-        self.side = side_within(self.model, max_gib, device)  # of the largest square to take whole
+    def __init__(self, model: EnhancementModel, device: torch.device, side: float | None = None) -> None:
+        self.model, self.device = model, device
+        self.side = _side_with_room(model, device) if side is None else side
 
-    @classmethod
-    def load(cls, path: Path, device: torch.device, max_gib: float = MAX_GIB) -> "Enhancer":
-        """The enhancer of a checkpoint file.
+    def home(self, image: Tensor) -> torch.device:
+        """Where an image (..., H, W) is to be: on the device, or on the CPU where it goes through in tiles."""
+        return self.device if self._fits(image) else torch.device("cpu")
 
-        Raises:
-            CheckpointError: as `enhance.run.checkpoint.load` and `load_model`.
-        """
-        return cls(checkpoint.load_model(checkpoint.load(path), path, device), device, max_gib)
+    def __call__(self, image: Tensor) -> Tensor:
+        """(1, 3, H, W) in [0, 1] at its `home` -> (1, 3, H, W) there, not clamped; H, W >= 16."""
+        if self._fits(image):
+            return self.model(image)
+        return enhance_tiles(self.model, image[0], int(self.side), self.device)[None]
+
+    def _fits(self, image: Tensor) -> bool:
+        return image.shape[-2] * image.shape[-1] <= self.side**2
 
     @torch.inference_mode()
     def enhance(self, image: Tensor) -> Tensor:
@@ -56,8 +53,49 @@ class Enhancer:
             SettingsError: so little memory is allowed that there is no room for a tile.
         """
         height, width = image.shape[-2:]
-        if height * width > self.side**2:
-            return enhance_tiles(self.model, image, self.side, self.device).clamp_(0, 1)
-        missing = (0, max(0, SMALLEST_SIDE - width), 0, max(0, SMALLEST_SIDE - height))
-        padded = F.pad(image[None].to(self.device), missing, mode="replicate")
-        return self.model(padded)[0, :, :height, :width].clamp(0, 1).to(image.device)
+        batch = image[None].to(self.home(image))
+        if min(height, width) < SMALLEST_SIDE:
+            missing = (0, max(0, SMALLEST_SIDE - width), 0, max(0, SMALLEST_SIDE - height))
+            batch = F.pad(batch, missing, mode="replicate")
+        return self(batch)[0, :, :height, :width].clamp_(0, 1).to(image.device)
+
+
+def _side_with_room(model: EnhancementModel, device: torch.device) -> float:
+    """Infinite, for all is tried whole, where tiles do not serve: with batch norms that take each image's own
+    statistics, and with so little free memory that a tile would be all margin."""
+    memory = None if lacks_running_statistics(model) else available_memory(device)
+    if memory is None:
+        return math.inf
+    try:
+        side = side_within(model, memory / 2**30, device)
+        for network in model.networks():
+            cut(side, side, side, network.reach, network.multiple)
+    except SettingsError:
+        return math.inf
+    return side
+
+
+class Enhancer(AnySize):
+    """Enhance one photograph at a time with a trained model.
+
+    Args:
+        model: any mode; left as it is.
+        max_gib: GiB that the model may take at work, estimated; a larger photograph goes through in tiles.
+
+    Raises:
+        SettingsError: `max_gib` has no room for a pixel, or is no limit at all.
+
+    Example:
+        >>> enhancer = Enhancer.load(Path("runs/mine/checkpoints/best.pt"), torch.device("cpu"))
+        >>> bright = enhancer.enhance(dark)
+    """
+
+    def __init__(self, model: EnhancementModel, device: torch.device, max_gib: float = MAX_GIB) -> None:
+        # Convolutions in channels_last take a third less time on a CPU.
+        folded = fold_batch_norms(model.to(device).eval()).to(memory_format=torch.channels_last)
+        super().__init__(folded, device, side_within(folded, max_gib, device))
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device, max_gib: float = MAX_GIB) -> "Enhancer":
+        """The enhancer of a checkpoint file; raises `CheckpointError` as `checkpoint.load` and `load_model`."""
+        return cls(checkpoint.load_model(checkpoint.load(path), path, device), device, max_gib)

@@ -4,9 +4,7 @@ import hashlib
 import importlib.util
 import json
 import math
-import os
-import tempfile
-from collections.abc import Callable
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +15,11 @@ from torch import Tensor, nn
 from enhance.cost.measure import median_milliseconds
 from enhance.data.images import shortened
 from enhance.errors import ExportError, SettingsError
+from enhance.files import replacing
 from enhance.inference.enhancer import Enhancer
 from enhance.models.build import count_parameters
-from enhance.models.model import EnhancementModel
 from enhance.models.residual import SMALLEST_SIDE
 from enhance.run import checkpoint
-from enhance.run.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     import onnx
@@ -41,18 +38,6 @@ class Comparison:
     onnxruntime_milliseconds: float
 
 
-class _Enhanced(nn.Module):
-    """What the file computes: (N, 3, H, W) in [0, 1] -> the same shape, in [0, 1]; H, W >= 16."""
-
-    def __init__(self, model: EnhancementModel) -> None:
-        super().__init__()
-        self.model = model
-        self.eval()
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.model(image).clamp(0, 1)
-
-
 class OnnxEnhancer:
     """An exported model in onnxruntime, on the CPU, with as many threads as torch takes."""
 
@@ -69,21 +54,19 @@ class OnnxEnhancer:
 
 
 def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
-    """Write the model of a checkpoint to `out`, and a model card to the same name with `.json`.
-
-    Nothing is written where the file gives other images than the enhancer.
-
-    Args:
-        source: a checkpoint file.
-        out: an `.onnx` file in a folder that is there.
-        overwrite: replace files that are already there.
+    """Write the model of the checkpoint file `source` to `out`, an `.onnx` file in a folder that is there, and a model
+    card to the same name with `.json`; nothing where the file gives other images than the enhancer.
 
     Raises:
-        CheckpointError: as `enhance.run.checkpoint.load` and `load_model`.
+        CheckpointError: as `checkpoint.load` and `load_model`.
         ExportError: packages are missing, or the images differ by more than `TOLERANCE`.
-        SettingsError: `out` is no place for the files.
+        SettingsError: `out` is no place for the files, or they are there already, without `overwrite`.
     """
-    require_packages()
+    packages = ("onnx", "onnxscript", "onnxruntime")
+    if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
+        raise ExportError(f"an ONNX file needs {', '.join(missing)}: pip install -e '.[onnx]'")
+    import onnxruntime
+
     card_file = _card_file(out, overwrite)
     loaded = checkpoint.load(source)
     enhancer = Enhancer(checkpoint.load_model(loaded, source, torch.device("cpu")), torch.device("cpu"))
@@ -99,9 +82,21 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
         "file": out.name,
         "sha256": hashlib.sha256(content).hexdigest(),
         "opset": model.opset_import[0].version,
-        **_origin(loaded, source),
+        "checkpoint": str(source),
+        "step": loaded.step,
+        "seed": loaded.settings.seed,
+        "git": _git_state(source, loaded.step),
+        "model": loaded.settings.model.name,
+        "norm": loaded.settings.norm.name,
+        "data": loaded.settings.data.name,
+        # The PSNR of identical images is infinite, for which JSON has no number.
+        "validation": {name: value if math.isfinite(value) else None for name, value in loaded.validation.items()},
         "parameters": count_parameters(enhancer.model),  # of the file: batch norms are folded
-        **_interface(model),
+        "input": _described(
+            model.graph.input[0],
+            f"sRGB photograph in the order red, green, blue; height and width are at least {SMALLEST_SIDE}",
+        ),
+        "output": _described(model.graph.output[0], "the same photograph, enhanced"),
         "largest_difference_to_torch": comparison.difference,
         "time": {
             "width": TIMED[3],
@@ -111,22 +106,15 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
             "torch_milliseconds": comparison.torch_milliseconds,
             "onnxruntime_milliseconds": comparison.onnxruntime_milliseconds,
         },
-        "versions": {"torch": torch.__version__, "onnxruntime": _onnxruntime_version()},
+        "versions": {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
     }
-    _write({out: content, card_file: (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()})
+    try:  # both are written before the first takes its place
+        with replacing(card_file) as new_card, replacing(out) as new_file:
+            new_file.write_bytes(content)
+            new_card.write_bytes((json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        raise SettingsError(f"{out}: cannot be written ({error.strerror}); give another OUT") from error
     return comparison
-
-
-def require_packages() -> None:
-    """Of the optional extra `onnx`.
-
-    Raises:
-        ExportError: names those that are missing.
-    """
-    packages = ("onnx", "onnxscript", "onnxruntime")
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
-    if missing:
-        raise ExportError(f"an ONNX file needs {', '.join(missing)}: pip install -e '.[onnx]'")
 
 
 def to_onnx(enhancer: Enhancer) -> "onnx.ModelProto":
@@ -136,7 +124,7 @@ def to_onnx(enhancer: Enhancer) -> "onnx.ModelProto":
     """
     with torch.no_grad():
         program = torch.onnx.export(
-            _Enhanced(enhancer.model),
+            nn.Sequential(OrderedDict(model=enhancer.model, clamp=nn.Hardtanh(0, 1))).eval(),
             (torch.rand(2, 3, 45, 51),),  # sizes of 1, and sides that need no padding, would be taken for constants
             input_names=["image"],
             output_names=["enhanced"],
@@ -162,10 +150,7 @@ def compare(enhancer: Enhancer, exported: OnnxEnhancer) -> Comparison:
         images = torch.rand(shape, generator=generator) * torch.linspace(0, 1, shape[3])
         wanted = torch.stack([enhancer.enhance(image) for image in images])
         differences.append((exported.enhance(images) - wanted).abs().max())
-    tasks: dict[str, Callable[[], object]] = {
-        "torch": lambda: enhancer.enhance(images[0]),
-        "onnxruntime": lambda: exported.enhance(images),
-    }
+    tasks = {"torch": lambda: enhancer.enhance(images[0]), "onnxruntime": lambda: exported.enhance(images)}
     times = median_milliseconds(tasks, rounds=7)
     return Comparison(float(torch.stack(differences).max()), times["torch"], times["onnxruntime"])
 
@@ -177,27 +162,13 @@ def _card_file(out: Path, overwrite: bool) -> Path:
     if not out.absolute().parent.is_dir():
         raise SettingsError(f"{out}: its folder is not there; make it, or give another OUT")
     card_file = out.with_suffix(".json")
+    existing = [str(file) for file in (out, card_file) if file.exists()]
     for file in (out, card_file):
         if file.is_dir():
             raise SettingsError(f"{file}: is a folder; give another OUT")
-    existing = [str(file) for file in (out, card_file) if file.exists()]
     if existing and not overwrite:
         raise SettingsError(f"{shortened(existing)}: already there; give another OUT, or --overwrite")
     return card_file
-
-
-def _origin(loaded: Checkpoint, source: Path) -> dict[str, Any]:
-    return {
-        "checkpoint": str(source),
-        "step": loaded.step,
-        "seed": loaded.settings.seed,
-        "git": _git_state(source, loaded.step),
-        "model": loaded.settings.model.name,
-        "norm": loaded.settings.norm.name,
-        "data": loaded.settings.data.name,
-        # The PSNR of identical images is infinite, for which JSON has no number.
-        "validation": {name: value if math.isfinite(value) else None for name, value in loaded.validation.items()},
-    }
 
 
 def _git_state(source: Path, step: int) -> dict[str, Any] | None:
@@ -212,32 +183,6 @@ def _git_state(source: Path, step: int) -> dict[str, Any] | None:
         return None
 
 
-def _interface(model: "onnx.ModelProto") -> dict[str, Any]:
-    def described(value: "onnx.ValueInfoProto", meaning: str) -> dict[str, Any]:
-        sides = [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
-        return {"name": value.name, "type": "float32", "shape": sides, "range": [0, 1], "meaning": meaning}
-
-    dark = f"sRGB photograph in the order red, green, blue; height and width are at least {SMALLEST_SIDE}"
-    return {
-        "input": described(model.graph.input[0], dark),
-        "output": described(model.graph.output[0], "the same photograph, enhanced"),
-    }
-
-
-def _onnxruntime_version() -> str:
-    import onnxruntime
-
-    return onnxruntime.__version__
-
-
-def _write(contents: dict[Path, bytes]) -> None:
-    """All of the files are on the disk before the first one takes its place; they share a folder."""
-    folder = next(iter(contents)).absolute().parent
-    try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as temporary:
-            for file, content in contents.items():
-                (Path(temporary) / file.name).write_bytes(content)
-            for file in contents:
-                os.replace(Path(temporary) / file.name, file)
-    except OSError as error:
-        raise SettingsError(f"{folder}: cannot be written ({error.strerror}); give another OUT") from error
+def _described(value: "onnx.ValueInfoProto", meaning: str) -> dict[str, Any]:
+    sides = [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+    return {"name": value.name, "type": "float32", "shape": sides, "range": [0, 1], "meaning": meaning}

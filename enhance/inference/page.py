@@ -50,11 +50,7 @@ footer { display: none !important; }
 
 
 class Page:
-    """What the page does, without the page.
-
-    Args:
-        enhancers: by the name that the page shows.
-    """
+    """What the page does, without the page: with enhancers by the names that it shows."""
 
     def __init__(self, enhancers: dict[str, Enhancer]) -> None:
         self.enhancers = enhancers
@@ -64,8 +60,7 @@ class Page:
         """The photograph, as float (3, H, W) in [0, 1], and its enhanced version.
 
         Raises:
-            DataError: no photograph, one that cannot be read, or one that is too large; says its name without its
-                place on the server.
+            DataError: not a photograph that can be read, or too large; says its name without its place on the server.
         """
         photo, image, enhanced = self._recent(file, name)
         return photo, image, image.lerp(enhanced, strength)
@@ -79,9 +74,7 @@ class Page:
         except DataError as error:
             raise DataError(str(error).replace(str(path), path.name)) from error
         image, enhancer = photo.tensor(), self.enhancers[name]
-        with out_of_memory_hint(
-            enhancer.device, "other work takes it; try again, or start this page with --device cpu"
-        ):
+        with out_of_memory_hint(enhancer.device, "other work takes it; try again, or start with --device cpu"):
             return photo, image, enhancer.enhance(image)
 
 
@@ -149,15 +142,14 @@ def _preview(image: Tensor) -> np.ndarray:
     return np.asarray(picture)
 
 
-class _OwnFilesOnly:
+def _own_files_only(app: ASGIApp) -> ASGIApp:
     """Gradio fetches public addresses for whoever asks it to, `/gradio_api/file=https://...`: not here."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         elsewhere = scope["type"] == "http" and re.search(r"/(file|proxy)[=/]\s*https?:", scope["path"], re.IGNORECASE)
-        await (PlainTextResponse("not here", 404) if elsewhere else self.app)(scope, receive, send)
+        await (PlainTextResponse("not here", 404) if elsewhere else app)(scope, receive, send)
+
+    return guarded
 
 
 @contextmanager
@@ -186,7 +178,7 @@ def served(page: Page, host: str, port: int | None) -> Iterator[str]:
                 share=False,
                 ssr_mode=False,
                 prevent_thread_lock=True,
-                app_kwargs={"middleware": [Middleware(_OwnFilesOnly)]},
+                app_kwargs={"middleware": [Middleware(_own_files_only)]},
             )
             yield address
         finally:

@@ -27,16 +27,15 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
     if not photos.exists():
         raise DataError(f"{photos}: no such photograph or folder")
     if photos.is_file():
-        _check_suffix(out)
+        if (mimetypes.guess_type(out.name)[0] or "").startswith("image/") and not out.is_dir():
+            image_format(out)  # a file of a kind that cannot be written would be taken for a folder
         named = out.suffix.lower() in Image.registered_extensions() and not out.is_dir()
         pairs = [(photos, out if named else out / photos.name)]
     else:
         pairs = [(path, out / path.relative_to(photos)) for path in list_images(photos)]
-    folders = {target.parent for _, target in pairs}
-    for folder in folders:
-        if folder.exists() and not folder.is_dir():
-            raise SettingsError(f"{folder}: a file, where the results need a folder; give another OUT")
     for photo, target in pairs:
+        if target.parent.exists() and not target.parent.is_dir():
+            raise SettingsError(f"{target.parent}: a file, where the results need a folder; give another OUT")
         image_format(target)
         if target.exists() and target.samefile(photo):
             raise DataError(f"{target}: the result would replace the photograph itself; give another OUT")
@@ -44,13 +43,6 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
     if existing and not overwrite:
         raise SettingsError(f"{shortened(existing)}: already there; give another OUT, or --overwrite")
     return pairs
-
-
-def _check_suffix(out: Path) -> None:
-    """A file of a kind that cannot be written would be taken for a folder."""
-    kind, _ = mimetypes.guess_type(out.name)
-    if kind is not None and kind.startswith("image/") and not out.is_dir():
-        image_format(out)
 
 
 def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: float, quality: int) -> list[str]:
@@ -65,15 +57,12 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: 
     """
     failures = []
     for photo, target in tqdm(pairs, "enhancing", unit="photo", disable=None):
+        too_large = f"{photo} is too large for it; lower --max-memory, or --device cpu"
         try:
             photograph = read_photo(photo)
-        except DataError as error:
-            failures.append(str(error))
-            continue
-        with out_of_memory_hint(enhancer.device, f"{photo} is too large for it; lower --max-memory, or --device cpu"):
-            image = photograph.tensor()
-            enhanced = image.lerp_(enhancer.enhance(image), strength)
-        try:
+            with out_of_memory_hint(enhancer.device, too_large):
+                image = photograph.tensor()
+                enhanced = image.lerp_(enhancer.enhance(image), strength)
             write_photo(target, photograph, enhanced, quality)
         except DataError as error:
             failures.append(str(error))

@@ -8,9 +8,11 @@ the input of one depends on those before it.
 import copy
 import math
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from itertools import starmap
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,17 +72,12 @@ def lacks_running_statistics(model: nn.Module) -> bool:
 
 def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[Tile]:
     """Tiles that cover an image of multiples of `multiple`; each, with its margin, is at most `side` wide and high.
-
-    Raises:
-        SettingsError: so small a side leaves little room besides the margin.
-    """
+    Raises `SettingsError` where so small a side leaves little room besides the margin."""
     margin = -(-reach // multiple) * multiple
     inner = (side - 2 * margin) // multiple * multiple
     if inner < margin:  # nine times the work
-        raise SettingsError(
-            f"--max-memory is too small for this model, whose tiles have margins of {margin} px: give "
-            f"{(3.01 * margin / side) ** 2:.2f} times as much"
-        )
+        more = f"give {(3.01 * margin / side) ** 2:.2f} times as much"
+        raise SettingsError(f"--max-memory is too small for tiles whose margins are {margin} px wide: {more}")
     tiles = []
     for top in range(0, height, inner):
         for left in range(0, width, inner):
@@ -105,9 +102,8 @@ def enhance_tiles(model: EnhancementModel, image: Tensor, side: int, device: tor
 
 
 def _run_in_tiles(network: ResidualUNet, image: Tensor, side: int, device: torch.device) -> Tensor:
-    """What `network` makes of the image, (1, 3, H, W) -> (1, 3, H, W), on the image's device."""
-    gain = network.gain(image)
-    gain = None if gain is None else gain.to(device)
+    if (gain := network.gain(image)) is not None:
+        gain = gain.to(device)
     height, width = image.shape[-2:]
     sides = left, right, top, bottom = reflected_sides(height, width, network.multiple)
     height, width = top + height + bottom, left + width + right
@@ -150,44 +146,33 @@ def _whole_image_layers(network: ResidualUNet, device: torch.device) -> list[str
             "raise --max-memory, or train with norm.track_running_stats=true"
         )
     names: list[str] = []
-    hooks = [
-        module.register_forward_pre_hook(lambda _, __, name=name: names.append(name))
-        for name, module in network.named_modules()
-        if hasattr(module, "as_affine")
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, module in network.named_modules():
+            if hasattr(module, "as_affine"):
+                hook = module.register_forward_pre_hook(lambda _, __, name=name: names.append(name))
+                hooks.enter_context(hook)
         network(torch.zeros(1, 3, network.multiple, network.multiple, device=device))
-    finally:
-        for hook in hooks:
-            hook.remove()
     return names
 
 
-class _Measured(Exception):
+class _Reached(Exception):
     """What comes after the measured layer need not be computed."""
 
 
 def _fix(network: ResidualUNet, name: str, windows: Iterator[tuple[Tile, Tensor]], gain: Tensor | None) -> None:
     """Have the layer `name` do to each tile what it does to the whole image, whose `ResidualUNet.gain` is `gain`."""
-    layer = network.get_submodule(name)
-    moments: Moments | None = None
-    tile: Tile
+    layer: Any = network.get_submodule(name)
 
-    def measure(_: nn.Module, inputs: tuple[Tensor]) -> None:
-        nonlocal moments
-        step = (tile.outer[2] - tile.outer[0]) // inputs[0].shape[2]
-        rows, columns = tile.core(step)
-        of_tile = channel_moments(inputs[0][..., rows, columns].contiguous())
-        moments = of_tile if moments is None else moments.merge(of_tile)
-        raise _Measured
+    def moments_of(tile: Tile, window: Tensor) -> Moments:
+        seen: list[Tensor] = []
 
-    hook = layer.register_forward_pre_hook(measure)
-    try:
-        for tile, window in windows:  # noqa: B007 -- `measure` reads the tile
-            with suppress(_Measured):
-                network.enhance_part(window, gain)
-    finally:
-        hook.remove()
-    assert moments is not None
-    assert callable(layer.as_affine)
-    network.set_submodule(name, layer.as_affine(moments))
+        def stop(_: nn.Module, inputs: tuple[Tensor]) -> None:
+            seen.extend(inputs)
+            raise _Reached
+
+        with layer.register_forward_pre_hook(stop), suppress(_Reached):
+            network.enhance_part(window, gain)
+        rows, columns = tile.core(step=(tile.outer[2] - tile.outer[0]) // seen[0].shape[2])
+        return channel_moments(seen[0][..., rows, columns].contiguous())
+
+    network.set_submodule(name, layer.as_affine(reduce(Moments.merge, starmap(moments_of, windows))))

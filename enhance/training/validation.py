@@ -16,7 +16,7 @@ from enhance.device import out_of_memory_hint
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.scores import ImageScore, mean_score, score
 from enhance.evaluation.variants import recalibrate_on_pairs
-from enhance.inference.any_size import AnySize
+from enhance.inference.enhancer import AnySize
 from enhance.models.model import EnhancementModel
 from enhance.norm.recalibrate import batch_norms
 from enhance.run.interrupt import Interrupted, Interruption

@@ -10,7 +10,7 @@ from enhance.errors import SettingsError
 from enhance.evaluation import drawing
 from enhance.evaluation.drawing import Cell
 from enhance.evaluation.outputs import differ_most, networks_of, rows_of
-from enhance.inference import any_size
+from enhance.inference import enhancer
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import Checkpoint, save
@@ -64,7 +64,7 @@ def test_photographs_that_the_device_has_no_room_for_are_shown(write, monkeypatc
         largest.append(image[0, 0].numel())
         return forward(model, image)
 
-    monkeypatch.setattr(any_size, "available_memory", lambda _: int(0.005 * 2**30))
+    monkeypatch.setattr(enhancer, "available_memory", lambda _: int(0.005 * 2**30))
     monkeypatch.setattr(UNet, "forward", watched)
     for row, alike in zip(shown(), whole, strict=True):
         assert [cell.lines for cell in row] == [cell.lines for cell in alike]

@@ -10,7 +10,7 @@ from torch import nn
 from enhance.errors import DataError
 from enhance.evaluation.metrics import match_mean, psnr, ssim
 from enhance.evaluation.scores import ImageScore, mean_score, score
-from enhance.inference import any_size
+from enhance.inference import enhancer
 from enhance.inference.tiles import side_within
 from enhance.models.model import EnhancementModel
 from enhance.norm.recalibrate import batch_statistics
@@ -65,7 +65,7 @@ def test_scoring_leaves_the_model_as_it_is(pairs, small_unet: Callable[[str], En
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
     """No CUDA device is here that could be."""
-    monkeypatch.setattr(any_size, "available_memory", lambda _: int(gib * 2**30))
+    monkeypatch.setattr(enhancer, "available_memory", lambda _: int(gib * 2**30))
 
 
 @pytest.mark.parametrize("norm", ["bn", "gn"])
