@@ -13,7 +13,7 @@ from enhance.errors import SettingsError, UserError
 from enhance.evaluation.report import StatisticsScore
 from enhance.evaluation.scores import ImageScore, score
 from enhance.models.model import EnhancementModel
-from enhance.norm.errors import TooFewValues
+from enhance.norm.base import TooFewValues
 from enhance.norm.recalibrate import batch_norms, recalibrate_on_images
 from enhance.run.checkpoint import Checkpoint
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from enhance.models.resample import DoubleBilinear, HalveByMax
-from enhance.norm.affine import ChannelAffine
+from enhance.norm.base import ChannelAffine
 from enhance.norm.image import HalfInstanceNorm
 from enhance.norm.statistics import Moments
 

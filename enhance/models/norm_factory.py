@@ -8,9 +8,9 @@ from torch import nn
 
 from enhance.errors import SettingsError, UserError
 from enhance.models.blocks import NormFactory
+from enhance.norm.base import TooFewValues
 from enhance.norm.batch import BatchNorm
 from enhance.norm.batch_act import ACTIVATIONS, BatchNormAct
-from enhance.norm.errors import TooFewValues
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.registry import NORMS, build_norm
 from enhance.settings import ModelSettings, NormSettings

@@ -4,8 +4,8 @@
 - `plain`: the formulas in ordinary autograd operations, to read, and for tests to compare with.
 - `functional`: the same operation with its own backward pass; `layout`: how it is laid out in memory, and in the CPU's
   cache; `statistics`: mean and variance, exact and mergeable.
-- `base`: what all layers share. `batch`, `ghost`, `renorm`, `sync`, `frozen`, `batch_act`: batch norm and its kin.
-  `image`: instance, group, half instance and layer norm. `frn`: filter response norm.
-- `recalibrate`: running statistics over a population; `affine`: a norm of one image as a fixed scale and shift.
-- `errors`: `TooFewValues`. All else that a layer refuses is a `ValueError`, whose text has options as `option=value`.
+- `base`: what all layers share, and `TooFewValues`. All else that a layer refuses is a `ValueError`, whose text has
+  options as `option=value`. `batch`, `ghost`, `renorm`, `sync`, `batch_act`: batch norm and its kin, whose options are
+  as of `BatchNorm`. `image`: instance, group, half instance and layer norm. `frn`: filter response norm.
+- `recalibrate`: running statistics over a population.
 """

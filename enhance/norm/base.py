@@ -1,4 +1,4 @@
-"""What every layer of this package is: one operation, over axes that the layer says."""
+"""What every layer of this package is: one operation, over axes that the layer says; and what it raises."""
 
 import math
 from typing import ClassVar
@@ -6,9 +6,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from enhance.norm.errors import TooFewValues
 from enhance.norm.functional import normalize
 from enhance.norm.layout import Axes
+
+
+class TooFewValues(ValueError):
+    """A channel has fewer than two values, of which no variance can be taken. `layer` refused its input."""
+
+    def __init__(self, message: str, layer: nn.Module) -> None:
+        super().__init__(message)
+        self.layer = layer
 
 
 class ChannelNorm(nn.Module):
@@ -25,12 +32,14 @@ class ChannelNorm(nn.Module):
     axes: ClassVar[Axes]  # of `functional.normalize`
     kind: ClassVar[str]  # what messages call the layer
     one_position_is_enough: ClassVar[bool] = True  # for a channel of an image, in training
+    shown: ClassVar[tuple[str, ...]] = ("eps", "affine")  # attributes in the representation
 
     def __init__(self, num_channels: int, eps: float, affine: bool = True, num_groups: int | None = None) -> None:
         super().__init__()
         self.num_channels = num_channels
         self.num_groups = num_channels if num_groups is None else num_groups
         self.eps = eps
+        self.affine = affine
         self.weight = nn.Parameter(torch.ones(num_channels)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_channels)) if affine else None
 
@@ -53,13 +62,35 @@ class ChannelNorm(nn.Module):
         """Refuse what `forward` does."""
         if x.dim() < 2 or x.shape[1] != self.num_channels:
             raise ValueError(f"{self}: input (N, {self.num_channels}, ...) expected, got {tuple(x.shape)}")
-        if self.training and not self.one_position_is_enough and math.prod(x.shape[2:]) < 2:
-            raise self.too_few_values(x, 1)
+        if self.training and not self.one_position_is_enough:
+            self.check_count(x, math.prod(x.shape[2:]))
 
-    def too_few_values(self, x: Tensor, count: int) -> TooFewValues:
-        """The error for x (N, C, *) with `count` values per channel."""
-        message = f"{self.kind} of {self.num_channels} channels sees {count} value per channel, input {tuple(x.shape)}"
-        return TooFewValues(message, self)
+    def check_count(self, x: Tensor, count: int) -> None:
+        """Refuse x (N, C, *), of which a channel has `count` values, where that is less than two."""
+        if count < 2:
+            sees = f"sees {count} value per channel, input {tuple(x.shape)}"
+            raise TooFewValues(f"{self.kind} of {self.num_channels} channels {sees}", self)
 
     def extra_repr(self) -> str:
-        return f"{self.num_channels}, eps={self.eps}, affine={self.weight is not None}"
+        return ", ".join([str(self.num_channels), *(f"{name}={getattr(self, name)}" for name in self.shown)])
+
+
+class ChannelAffine(nn.Module):
+    """What a layer with statistics of each image does to one image, so that it can be applied to parts of the image:
+    x * scale + shift, and not less than `floor`, for x (N, C, *, *) and vectors (C,).
+
+    Layers that allow it have a method `as_affine(moments)`.
+    """
+
+    scale: Tensor
+    shift: Tensor
+    floor: Tensor | None
+
+    def __init__(self, scale: Tensor, shift: Tensor, floor: Tensor | None = None) -> None:
+        super().__init__()
+        for name, vector in (("scale", scale), ("shift", shift), ("floor", floor)):
+            self.register_buffer(name, None if vector is None else vector.detach().float().view(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.addcmul(self.shift, x, self.scale)
+        return y if self.floor is None else y.clamp_(min=self.floor)

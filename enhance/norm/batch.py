@@ -1,7 +1,10 @@
-"""Batch normalization (Ioffe and Szegedy 2015, "Batch Normalization", arXiv 1502.03167, algorithms 1 and 2)."""
+"""Batch normalization (Ioffe and Szegedy 2015, "Batch Normalization", arXiv 1502.03167, algorithms 1 and 2), and the
+frozen one, by its running statistics in training too (He et al. 2016, arXiv 1512.03385, appendix A)."""
+
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from enhance.norm.base import ChannelNorm
 from enhance.norm.functional import BATCH, normalize, scale_and_shift
@@ -34,10 +37,12 @@ class BatchNorm(ChannelNorm):
 
     axes = BATCH
     kind = "batch norm"
+    shown: ClassVar[tuple[str, ...]] = ("eps", "momentum", "affine", "track_running_stats")
     frozen: bool = False  # standardize by the running statistics in training too, and never move them
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
+    # Or None, all three, which a type checker would have asserted wherever they are used.
+    running_mean: Tensor | Any
+    running_var: Tensor | Any
+    num_batches_tracked: Tensor | Any
 
     def __init__(
         self,
@@ -49,30 +54,25 @@ class BatchNorm(ChannelNorm):
     ) -> None:
         super().__init__(num_features, eps, affine)
         self.momentum = momentum
+        self.track_running_stats = track_running_stats
         self.register_buffer("running_mean", torch.zeros(num_features) if track_running_stats else None)
         self.register_buffer("running_var", torch.ones(num_features) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", torch.tensor(0) if track_running_stats else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, *) -> the same shape, type and memory format.
-
-        Raises:
-            ValueError: the input has no channel axis, or another number of channels.
-            TooFewValues: in training mode, a channel has fewer than two values: no variance can be taken of it.
-        """
+        """As of `ChannelNorm`; in training mode, each channel needs two values in the batch."""
         self.check(x)
-        by_running_statistics = self.frozen or not self.training
-        if by_running_statistics and self.running_mean is not None and self.running_var is not None:
-            return self._by_running_statistics(x, self.running_mean, self.running_var)
+        if self.running_mean is not None and (self.frozen or not self.training):
+            return self._by_running_statistics(x)
         if self.training:
-            self._check_count(x, x.numel() // self.num_channels)
+            self.check_count(x, self._count(x))
         y, batch = self._by_batch_statistics(x)
         if self.training and self.running_mean is not None:
             self._track(batch)
         return y
 
-    def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        return scale_and_shift(x, mean, variance, self.weight, self.bias, self.eps)
+    def _by_running_statistics(self, x: Tensor) -> Tensor:
+        return scale_and_shift(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps)
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
         """Output, and moments (C,) of the batch for the running statistics."""
@@ -80,18 +80,14 @@ class BatchNorm(ChannelNorm):
         return y, self._moments(x, mean, variance)
 
     def _moments(self, x: Tensor, mean: Tensor, variance: Tensor) -> Moments:
-        count = x.numel() // self.num_channels
-        return Moments(count, mean.flatten(), variance.flatten() * count)
+        return Moments(self._count(x), mean.flatten(), variance.flatten() * self._count(x))
 
-    def _check_count(self, x: Tensor, count: int) -> None:
-        if count < 2:
-            raise self.too_few_values(x, count)
+    def _count(self, x: Tensor) -> int:
+        """Values of x (N, C, *) per channel."""
+        return x.numel() // self.num_channels
 
     @torch.no_grad()
     def _track(self, batch: Moments) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
         # Chosen on the device, which the host need not wait for.
         variance = batch.unbiased_variance
         finite = batch.mean.isfinite().all() & variance.isfinite().all()
@@ -103,8 +99,24 @@ class BatchNorm(ChannelNorm):
             else:
                 running.lerp_(new, self.momentum)
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_channels}, eps={self.eps}, momentum={self.momentum}, affine={self.weight is not None}, "
-            f"track_running_stats={self.running_mean is not None}"
-        )
+
+class FrozenBatchNorm(BatchNorm):
+    """`BatchNorm` that standardizes by its running statistics in training as in evaluation, and none ever moves.
+
+    What is left is a learned scale and shift per channel of an input with fixed statistics; every image, and a single
+    position too, is treated by itself. A new layer has mean 0 and variance 1, and is worth something only after the
+    `state_dict` of a trained `BatchNorm` was loaded, whose names it shares.
+    """
+
+    frozen = True
+    shown = ChannelNorm.shown
+
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
+        super().__init__(num_features, eps, affine=affine)
+
+
+def freeze(model: nn.Module) -> None:
+    """From now on the model's batch norms do as `FrozenBatchNorm` does, but for those without running statistics."""
+    for module in model.modules():
+        if isinstance(module, BatchNorm) and module.running_mean is not None:
+            module.frozen = True

@@ -14,20 +14,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from enhance.norm import layout
 from enhance.norm.batch import BatchNorm
-from enhance.norm.functional import BATCH
-from enhance.norm.layout import (
-    affine_,
-    combine_,
-    count_over,
-    dense_copy,
-    dense_like,
-    has_values,
-    per_channel,
-    split_channels,
-    sum_over,
-    sum_products,
-)
+from enhance.norm.functional import BATCH, then_affine
 from enhance.norm.statistics import Moments, center
 
 _SLOPE = 0.2
@@ -68,18 +57,15 @@ class _NormalizeAndActivate(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, activation: _Activation
     ) -> tuple[Tensor, Tensor, Tensor]:
         y, (mean, residual, variance) = center(x, x.shape[1], BATCH)
-        values = split_channels(y, x.shape[1])  # a view: y changes with it
+        values = layout.split_channels(y, x.shape[1])  # a view: y changes with it
         rstd = (variance + eps).rsqrt_()
-        scale, shift = rstd, -residual * rstd
-        if weight is not None and bias is not None:
-            gamma, beta = per_channel(weight, len(weight)), per_channel(bias, len(bias))
-            scale, shift = scale * gamma, shift * gamma + beta
-        affine_(values, scale, shift)
+        gamma, beta = layout.per_channel(weight, x.shape[1]), layout.per_channel(bias, x.shape[1])
+        layout.affine_(values, *then_affine(rstd, -residual * rstd, gamma, beta))
         activation.apply_(y)
         channels = _not_invertible(values, weight, bias, activation)
         saved = None
         if len(channels):
-            saved = split_channels(dense_copy(x.index_select(1, channels)), len(channels))
+            saved = layout.split_channels(layout.dense_copy(x.index_select(1, channels)), len(channels))
             saved.sub_(mean[:, channels]).sub_(residual[:, channels]).mul_(rstd[:, channels])
         mean += residual
         ctx.save_for_backward(y, weight, bias, rstd, channels, saved)
@@ -96,19 +82,20 @@ class _NormalizeAndActivate(torch.autograd.Function):
         """
         y, weight, bias, rstd, channels, saved = ctx.saved_tensors
         grad_x = ctx.activation.inverse(y)
-        xhat = split_channels(grad_x, y.shape[1])  # a view: becomes grad_x
+        xhat = layout.split_channels(grad_x, y.shape[1])  # a view: becomes grad_x
+        gamma, beta = layout.per_channel(weight, y.shape[1]), layout.per_channel(bias, y.shape[1])
         if weight is not None:
-            xhat.sub_(per_channel(bias, len(bias))).div_(per_channel(weight, len(weight)))
+            xhat.sub_(beta).div_(gamma)
         if saved is not None:
             xhat.index_copy_(1, channels, saved)
-        grad = split_channels(ctx.activation.backward(dense_like(grad_y, y), y), y.shape[1])
-        grad_sum, product_sum = sum_over(grad, BATCH), sum_products(grad, xhat, BATCH)
+        grad = layout.split_channels(ctx.activation.backward(layout.dense_like(grad_y, y), y), y.shape[1])
+        grad_sum, product_sum = layout.sum_over(grad, BATCH), layout.sum_products(grad, xhat, BATCH)
         scale, grad_weight, grad_bias = rstd, None, None
         if weight is not None:
-            scale = rstd * per_channel(weight, len(weight))
+            scale = rstd * gamma
             grad_weight, grad_bias = product_sum.flatten().to(weight.dtype), grad_sum.flatten().to(weight.dtype)
-        minus_share = scale * (-1 / count_over(xhat, BATCH))
-        combine_(xhat, product_sum * minus_share, grad_sum * minus_share, grad, scale)
+        minus_share = scale * (-1 / layout.count_over(xhat, BATCH))
+        layout.combine_(xhat, product_sum * minus_share, grad_sum * minus_share, grad, scale)
         return grad_x, grad_weight, grad_bias, None, None
 
 
@@ -119,7 +106,7 @@ def _not_invertible(values: Tensor, weight: Tensor | None, bias: Tensor | None, 
     Comparisons are such that a channel with NaN is among them. A tensor without values has none, as a new layer, whose
     channels nearly all stay invertible.
     """
-    if not has_values(values):
+    if not layout.has_values(values):
         return values.new_empty(0, dtype=torch.int64)
     spread = values.new_ones(values.shape[1]) if weight is None else weight.abs()
     roundings = values.new_zeros(values.shape[1]) if bias is None else bias.abs()
@@ -142,18 +129,13 @@ class BatchNormAct(BatchNorm):
     norm does: their output has 8 or 11 bits. So does a compiled or exported layer, whose graph cannot choose by value.
 
     Args:
-        num_features: number of channels C.
         activation: "leaky_relu" or "elu".
-        eps, momentum, affine, track_running_stats: as of `BatchNorm`.
 
     Raises:
         ValueError: another activation, which has no inverse or another slope.
-
-    Example:
-        >>> BatchNormAct(8, "elu")(torch.rand(4, 8, 16, 16)).shape
-        torch.Size([4, 8, 16, 16])
     """
 
+    shown = (*BatchNorm.shown, "activation")
     activates: bool = True  # no activation follows
 
     def __init__(
@@ -170,8 +152,8 @@ class BatchNormAct(BatchNorm):
             raise ValueError(f"activation={activation} has no inverse here: choose {' or '.join(ACTIVATIONS)}")
         self.activation = activation
 
-    def _by_running_statistics(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        return ACTIVATIONS[self.activation].apply_(super()._by_running_statistics(x, mean, variance))
+    def _by_running_statistics(self, x: Tensor) -> Tensor:
+        return ACTIVATIONS[self.activation].apply_(super()._by_running_statistics(x))
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
         activation = ACTIVATIONS[self.activation]
@@ -181,6 +163,3 @@ class BatchNormAct(BatchNorm):
             return activation.apply_(y), batch
         y, mean, variance = _NormalizeAndActivate.apply(x, self.weight, self.bias, self.eps, activation)
         return y, self._moments(x, mean, variance)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, activation={self.activation}"

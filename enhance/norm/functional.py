@@ -19,21 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from enhance.norm.layout import (
-    Axes,
-    affine_,
-    combine_,
-    count_over,
-    dense_like,
-    in_channels,
-    joined,
-    per_channel,
-    prepare,
-    split_channels,
-    subtract,
-    sum_over,
-    sum_products,
-)
+from enhance.norm import layout
+from enhance.norm.layout import Axes
 from enhance.norm.statistics import center_into
 
 BATCH: Axes = (0, 2, 3)
@@ -49,19 +36,12 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        num_groups: int,
-        axes: Axes,
-        eps: float,
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, num_groups: int, axes: Axes, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y, source, values = prepare(x, num_groups)
-        gamma = None if weight is None else per_channel(weight, num_groups)
-        beta = None if bias is None else per_channel(bias, num_groups)
-        blocks = [_standardize(axes, eps, *block) for block in in_channels(axes, source, values, gamma, beta)]
-        mean, variance, rstd = (joined(parts, 1) for parts in zip(*blocks, strict=True))
+        y, source, values = layout.prepare(x, num_groups)
+        gamma, beta = layout.per_channel(weight, num_groups), layout.per_channel(bias, num_groups)
+        blocks = [_standardize(axes, eps, *block) for block in layout.in_channels(axes, source, values, gamma, beta)]
+        mean, variance, rstd = (layout.joined(parts, 1) for parts in zip(*blocks, strict=True))
         ctx.save_for_backward(x, weight, mean, rstd)
         ctx.num_groups, ctx.axes = num_groups, axes
         ctx.mark_non_differentiable(mean, variance)
@@ -76,13 +56,13 @@ class _Normalize(torch.autograd.Function):
         """
         x, weight, mean, rstd = ctx.saved_tensors
         num_groups, axes = ctx.num_groups, ctx.axes
-        grad_x, source, values = prepare(x, num_groups)
-        grad = split_channels(dense_like(grad_y, grad_x), num_groups)
-        gamma = None if weight is None else per_channel(weight, num_groups)
-        blocks = [_gradient(axes, *block) for block in in_channels(axes, source, values, grad, mean, rstd, gamma)]
+        grad_x, source, values = layout.prepare(x, num_groups)
+        grad = layout.split_channels(layout.dense_like(grad_y, grad_x), num_groups)
+        vectors = mean, rstd, layout.per_channel(weight, num_groups)
+        blocks = [_gradient(axes, *block) for block in layout.in_channels(axes, source, values, grad, *vectors)]
         grad_weight = grad_bias = None
         if weight is not None:
-            grad_weight, grad_bias = (joined(parts, 0).to(weight.dtype) for parts in zip(*blocks, strict=True))
+            grad_weight, grad_bias = (layout.joined(parts, 0).to(weight.dtype) for parts in zip(*blocks, strict=True))
         return grad_x.to(x.dtype), grad_weight, grad_bias, None, None, None
 
 
@@ -93,13 +73,12 @@ def _standardize(
     mean, residual, variance = center_into(source, values, axes)
     rstd = (variance + eps).rsqrt_()
     scale, shift = rstd, -residual * rstd
-    if gamma is not None and beta is not None:
-        if 3 in axes:  # no vector depends on the position, and two affine maps make one
-            scale, shift = scale * gamma, shift * gamma + beta
-        else:
-            affine_(values, scale, shift)
-            scale, shift = gamma, beta
-    affine_(values, scale, shift)
+    if 3 in axes:  # no vector depends on the position, and two affine maps make one
+        scale, shift = then_affine(scale, shift, gamma, beta)
+    elif gamma is not None and beta is not None:
+        layout.affine_(values, scale, shift)
+        scale, shift = gamma, beta
+    layout.affine_(values, scale, shift)
     return mean + residual, variance, rstd
 
 
@@ -107,27 +86,32 @@ def _gradient(
     axes: Axes, source: Tensor, values: Tensor, grad: Tensor, mean: Tensor, rstd: Tensor, gamma: Tensor | None
 ) -> tuple[Tensor, ...]:
     """values = the gradient of source, all (N, G, K, L) or vectors; returns those of weight and bias, (C,), if any."""
-    subtract(source, mean, values)
+    layout.subtract(source, mean, values)
     if 3 in axes:  # weight and rstd are equal at all positions, and weigh sums instead of values
-        grad_sum, product_sum = sum_over(grad, (3,)), sum_products(grad, values, (3,))
+        grad_sum, product_sum = layout.sum_over(grad, (3,)), layout.sum_products(grad, values, (3,))
     else:
         grad_sum, product_sum = grad, grad * values
     product_sum *= rstd
     scale = rstd
     grads: tuple[Tensor, ...] = ()
     if gamma is not None:
-        grads = (sum_over(product_sum, (0, 3)).flatten(), sum_over(grad_sum, (0, 3)).flatten())
+        grads = (layout.sum_over(product_sum, (0, 3)).flatten(), layout.sum_over(grad_sum, (0, 3)).flatten())
         product_sum *= gamma
         grad_sum = grad_sum * gamma  # not in place: it may be the gradient that was passed in
         if 3 in axes:
             scale = rstd * gamma
         else:
             grad = grad_sum
-    minus_share = -1 / count_over(values, axes)
-    slope = sum_over(product_sum, axes) * (rstd.square() * minus_share)
-    shift = sum_over(grad_sum, axes) * (rstd * minus_share)
-    combine_(values, slope, shift, grad, scale)
+    minus_share = -1 / layout.count_over(values, axes)
+    slope = layout.sum_over(product_sum, axes) * (rstd.square() * minus_share)
+    shift = layout.sum_over(grad_sum, axes) * (rstd * minus_share)
+    layout.combine_(values, slope, shift, grad, scale)
     return grads
+
+
+def then_affine(scale: Tensor, shift: Tensor, gamma: Tensor | None, beta: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Scale and shift of (x * scale + shift) * gamma + beta, for vectors that broadcast; gamma and beta may be None."""
+    return (scale, shift) if gamma is None or beta is None else (scale * gamma, shift * gamma + beta)
 
 
 def normalize(
@@ -136,11 +120,10 @@ def normalize(
     """Standardize x (N, C, *) over `axes`, then scale and shift each channel.
 
     Args:
-        x: (N, C, *), any floating type and memory format; half types are computed in float32.
+        x: any floating type and memory format; half types are computed in float32.
         weight, bias: (C,), or None together.
         num_groups: G, a divisor of C.
-        axes: the axes of (N, G, K, L) that the statistics span: `BATCH`, `PLANES` or `CHANNELS`.
-        eps: added to the variance.
+        axes: of (N, G, K, L), which the statistics span: `BATCH`, `PLANES` or `CHANNELS`.
 
     Returns:
         y (N, C, *) of the type of x; mean and biased variance, broadcastable to (N, G, K, L), not differentiable.

@@ -1,5 +1,7 @@
 """Ghost batch normalization (Hoffer, Hubara and Soudry 2017, "Train longer, generalize better", arXiv 1705.08741)."""
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -20,17 +22,10 @@ class GhostBatchNorm(BatchNorm):
     batch size, and the variance between virtual batches would be missing, which images in evaluation do have.
 
     In evaluation mode it is `BatchNorm`; parameters and buffers have the same names.
-
-    Args:
-        virtual_batch: images in a virtual batch.
-        num_features, eps, momentum, affine, track_running_stats: as of `BatchNorm`.
-
-    Example:
-        >>> GhostBatchNorm(8, virtual_batch=2)(torch.rand(5, 8, 16, 16)).shape  # images 0-1, 2-3 and 4
-        torch.Size([5, 8, 16, 16])
     """
 
     kind = "ghost batch norm"
+    shown = (*BatchNorm.shown, "virtual_batch")
 
     def __init__(
         self,
@@ -45,18 +40,12 @@ class GhostBatchNorm(BatchNorm):
         self.virtual_batch = virtual_batch
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
-        """Output, and moments of the whole batch."""
         if not self.training or x.shape[0] <= self.virtual_batch:
             return super()._by_batch_statistics(x)
-        outputs: list[Tensor] = []
-        pooled: Moments | None = None
+        outputs, moments = [], []
         for part in x.split(self.virtual_batch):
-            self._check_count(part, part.numel() // self.num_channels)
-            y, moments = super()._by_batch_statistics(part)
+            self.check_count(part, self._count(part))
+            y, of_part = super()._by_batch_statistics(part)
             outputs.append(y)
-            pooled = moments if pooled is None else pooled.merge(moments)
-        assert pooled is not None
-        return torch.cat(outputs), pooled
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, virtual_batch={self.virtual_batch}"
+            moments.append(of_part)
+        return torch.cat(outputs), reduce(Moments.merge, moments)

@@ -41,18 +41,14 @@ def dense_like(grad: Tensor, result: Tensor) -> Tensor:
 def prepare(x: Tensor, num_groups: int) -> tuple[Tensor, Tensor, Tensor]:
     """Where a result is to be computed: a dense tensor like x, then views (N, G, K, L) of x and of that tensor, which
     are one and the same where x is of a half type or does not lie dense, and so must be copied first."""
-    if _ready(x):
+    wide = x.dtype == torch.promote_types(x.dtype, torch.float32)
+    # A compiler needs no help to leave copies out.
+    if wide and x.is_contiguous(memory_format=memory_format(x)) and not torch.compiler.is_compiling():
         y = torch.empty_like(x, memory_format=memory_format(x))
         return y, split_channels(x, num_groups), split_channels(y, num_groups)
     y = dense_copy(x)
     values = split_channels(y, num_groups)
     return y, values, values
-
-
-def _ready(x: Tensor) -> bool:
-    """Whether x may be computed on as it lies. A compiler needs no help to leave copies out."""
-    wide = x.dtype == torch.promote_types(x.dtype, torch.float32)
-    return wide and x.is_contiguous(memory_format=memory_format(x)) and not torch.compiler.is_compiling()
 
 
 def split_channels(x: Tensor, num_groups: int) -> Tensor:
@@ -63,9 +59,9 @@ def split_channels(x: Tensor, num_groups: int) -> Tensor:
     return x.view(x.shape[0], num_groups, x.shape[1] // num_groups, math.prod(x.shape[2:]))
 
 
-def per_channel(vector: Tensor, num_groups: int) -> Tensor:
-    """(C,) -> (1, G, K, 1)."""
-    return vector.view(1, num_groups, -1, 1)
+def per_channel(vector: Tensor | None, num_groups: int) -> Any:
+    """(C,) -> (1, G, K, 1); None stays None."""
+    return None if vector is None else vector.view(1, num_groups, -1, 1)
 
 
 def count_over(x: Tensor, axes: Axes) -> int:
@@ -79,30 +75,31 @@ def in_parts(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
     What several operations do to a part stays in the cache in between; done to the whole batch, each would read it from
     memory again, and a temporary result would cost a page fault for each 4 KiB. A compiler fuses by itself.
     """
-    first = tensors[0]
-    if not _gains_by_parts(first):
-        return [tensors]
-    images = max(1, _PART_VALUES * len(first) // max(1, first.numel()))
-    starts = range(0, max(1, len(first)), images)
-    return [tuple(each if len(each) == 1 else each[start : start + images] for each in tensors) for start in starts]
+    return _along(0, tensors)
 
 
 def in_channels(axes: Axes, *tensors: Tensor | None) -> list[tuple[Any, ...]]:
     """The same over channels: views of a few groups of the tensors, where each group's statistics over `axes` are its
     own alone and its values lie together. A None goes with each part."""
+    assert tensors[0] is not None
+    separate = 0 in axes and 2 in axes and tensors[0].stride(3) == 1
+    return _along(1, tensors) if separate else [tensors]
+
+
+def _along(axis: int, tensors: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """A tensor without values goes through each operation whole, as on a graphics card."""
     first = tensors[0]
-    assert first is not None
-    separate = 0 in axes and 2 in axes and first.stride(3) == 1
-    if not separate or not _gains_by_parts(first):
+    if first.device.type != "cpu" or torch.compiler.is_compiling() or not has_values(first):
         return [tensors]
-    groups = max(1, _PART_VALUES * first.shape[1] // max(1, first.numel()))
-    starts = range(0, first.shape[1], groups)
-    return [tuple(each if each is None else each[:, start : start + groups] for each in tensors) for start in starts]
-
-
-def _gains_by_parts(x: Tensor) -> bool:
-    """On the CPU alone. A tensor without values goes through each operation whole, as on a graphics card."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and has_values(x)
+    size = first.shape[axis]
+    length = max(1, _PART_VALUES * size // max(1, first.numel()))
+    return [
+        tuple(
+            each if each is None or each.shape[axis] == 1 else each.narrow(axis, start, min(length, size - start))
+            for each in tensors
+        )
+        for start in range(0, max(1, size), length)
+    ]
 
 
 def joined(parts: list[Tensor] | tuple[Tensor, ...], axis: int) -> Tensor:

@@ -33,7 +33,7 @@ def scale_and_shift(
     x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
     """`functional.scale_and_shift`: the same with given mean and variance, (C,)."""
-    return _affine((x - over(mean, x)) / (over(variance, x) + eps).sqrt(), weight, bias)
+    return _affine((x - _over(mean, x)) / (_over(variance, x) + eps).sqrt(), weight, bias)
 
 
 def filter_response(x: Tensor, weight: Tensor, bias: Tensor, tau: Tensor, eps: float) -> Tensor:
@@ -42,7 +42,7 @@ def filter_response(x: Tensor, weight: Tensor, bias: Tensor, tau: Tensor, eps: f
     z = max(x / sqrt(mean of x^2 over the positions + eps) * weight + bias, tau)
     """
     mean_square = _split(x, x.shape[1]).square().mean((2, 3)).view(*x.shape[:2], *[1] * (x.dim() - 2))
-    return torch.maximum(_affine(x / (mean_square + eps).sqrt(), weight, bias), over(tau, x))
+    return torch.maximum(_affine(x / (mean_square + eps).sqrt(), weight, bias), _over(tau, x))
 
 
 def renormalize(
@@ -66,13 +66,13 @@ def renormalize(
     return _affine(_affine(y, r, d), weight, bias)
 
 
-def over(vector: Tensor, x: Tensor) -> Tensor:
+def _over(vector: Tensor, x: Tensor) -> Tensor:
     """(C,) -> (1, C, 1, ...), which broadcasts over x (N, C, *)."""
     return vector.view(1, -1, *[1] * (x.dim() - 2))
 
 
 def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    return x if weight is None or bias is None else x * over(weight, x) + over(bias, x)
+    return x if weight is None or bias is None else x * _over(weight, x) + _over(bias, x)
 
 
 def _split(x: Tensor, num_groups: int) -> Tensor:

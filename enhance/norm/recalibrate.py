@@ -1,8 +1,5 @@
-"""Statistics of batch norms, taken again with frozen weights: precise-BN.
-
-Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm" (arXiv 2105.07576), section 3. Treats this project's batch
-norms and torch's alike.
-"""
+"""Statistics of batch norms, taken again with frozen weights: precise-BN (Wu and Johnson 2021, "Rethinking 'Batch' in
+BatchNorm", arXiv 2105.07576, section 3). Treats this project's batch norms and torch's alike."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -14,16 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
 
+from enhance.norm.base import TooFewValues
 from enhance.norm.batch import BatchNorm
-from enhance.norm.errors import TooFewValues
 from enhance.norm.statistics import Moments, channel_moments
 
-AnyBatchNorm = BatchNorm | TorchBatchNorm
 BATCH = 8  # images; 32 give the same score
 LARGEST_AREA = 2**18  # pixels of an image: a batch of them fits a small card; LOL's 600x400 pass whole
 
 
-def batch_norms(model: nn.Module) -> dict[str, AnyBatchNorm]:
+def batch_norms(model: nn.Module) -> dict[str, BatchNorm | TorchBatchNorm]:
     """The model's batch norms that track running statistics, by module name; those of frozen ones are constants, which
     the weights were trained with."""
     return {
@@ -61,7 +57,8 @@ def batch_statistics(model: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
-    """Set the running statistics of every batch norm to population statistics over `images`, weights unchanged.
+    """Set the running statistics of every batch norm to population statistics over `images`, weights unchanged;
+    returns the number of images.
 
     Each batch of images passes through the model with its own statistics; what reaches a batch norm is pooled over
     all batches, images and positions (count, mean and M2, in float64), so that images may differ in size and every
@@ -70,9 +67,6 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
     Args:
         model: any mode; left in the mode it was in, modules one by one.
         images: batches (N, 3, H, W) on the model's device.
-
-    Returns:
-        Number of images seen.
 
     Raises:
         ValueError: the model has no batch norm with running statistics, or there are no images.
@@ -107,11 +101,8 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
         if moments.count < 2:
             raise TooFewValues("a single position has no variance", layers[name])
     for name, moments in pooled.items():
-        layer = layers[name]
-        assert layer.running_mean is not None
-        assert layer.running_var is not None
-        layer.running_mean.copy_(moments.mean)
-        layer.running_var.copy_(moments.unbiased_variance)
+        layers[name].get_buffer("running_mean").copy_(moments.mean)
+        layers[name].get_buffer("running_var").copy_(moments.unbiased_variance)
     return seen
 
 
@@ -123,9 +114,6 @@ def recalibrate_on_images(
 
     They go in batches. One at a time, each would be standardized by its own statistics, and the deeper layers would be
     calibrated for inputs that they never get once all images share the pooled statistics.
-
-    Raises:
-        ValueError, TooFewValues: as `recalibrate`.
     """
     return recalibrate(model, (batch.to(device) for batch in _batches(_within(largest_area, images))))
 
@@ -153,22 +141,18 @@ def _batches(images: Iterable[Tensor]) -> Iterator[Tensor]:
         if len(same) == BATCH:
             yield torch.stack(waiting.pop(image.shape))
     batch: list[Tensor] = []
-    for shape in sorted(waiting):
-        for image in waiting[shape]:
-            if len(batch) == BATCH or not _alike([*batch, image]):
-                yield _stacked(batch)
-                batch = []
-            batch.append(image)
+    for image in (image for shape in sorted(waiting) for image in waiting[shape]):
+        together = [*batch, image]
+        if len(batch) == BATCH or 4 * math.prod(_common_size(together)) < max(each[0].numel() for each in together):
+            yield _stacked(batch)
+            batch = []
+        batch.append(image)
     if batch:
         yield _stacked(batch)
 
 
 def _common_size(images: list[Tensor]) -> tuple[int, int]:
     return min(image.shape[1] for image in images), min(image.shape[2] for image in images)
-
-
-def _alike(images: list[Tensor]) -> bool:
-    return 4 * math.prod(_common_size(images)) >= max(math.prod(image.shape[1:]) for image in images)
 
 
 def _stacked(images: list[Tensor]) -> Tensor:

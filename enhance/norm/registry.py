@@ -5,10 +5,9 @@ from typing import Any
 
 from torch import nn
 
-from enhance.norm.batch import BatchNorm
+from enhance.norm.batch import BatchNorm, FrozenBatchNorm
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.frn import FilterResponseNorm
-from enhance.norm.frozen import FrozenBatchNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.image import GroupNorm, HalfInstanceNorm, InstanceNorm, LayerNorm2d
 from enhance.norm.renorm import BatchRenorm
@@ -36,10 +35,6 @@ def build_norm(name: str, num_channels: int, **options: Any) -> nn.Module:
     Raises:
         ValueError: an unknown name, or an option that the layer lacks; lists the choices. Or from the layer: options
             that do not go together.
-
-    Example:
-        >>> build_norm("gn", 32, num_groups=4)
-        GroupNorm(32, num_groups=4, eps=1e-05, affine=True)
     """
     if name not in NORMS:
         raise ValueError(f"name={name} is unknown: choose one of {', '.join(NORMS)}")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from enhance.norm.batch import BatchNorm
-from enhance.norm.functional import normalize
+from enhance.norm.functional import normalize, then_affine
 from enhance.norm.statistics import Moments, channel_moments
 
 
@@ -23,10 +23,8 @@ class BatchRenorm(BatchNorm):
     are the paper's 5 000, 40 000 and 25 000 steps in a run of 100 000.
 
     Args:
-        num_features, eps, affine: as of `BatchNorm`.
-        momentum: as of `BatchNorm`; smaller by default (the paper has 0.01), since its noise enters training here.
-        r_max: largest r, at least 1.
-        d_max: largest |d|, at least 0.
+        momentum: smaller by default than in `BatchNorm` (the paper has 0.01), since its noise enters training here.
+        r_max, d_max: largest r, at least 1, and largest |d|, at least 0.
         ramp_start, r_ramp_end, d_ramp_end: shares of the run, between 0 and 1.
 
     Raises:
@@ -34,6 +32,7 @@ class BatchRenorm(BatchNorm):
     """
 
     kind = "batch renormalization"
+    shown = (*BatchNorm.shown, "r_max", "d_max", "ramp_start", "r_ramp_end", "d_ramp_end")
     progress: Tensor
 
     def __init__(
@@ -66,17 +65,12 @@ class BatchRenorm(BatchNorm):
             return super()._by_batch_statistics(x)
         batch, r, d = self._correction(x)
         # xhat * r + d, then scale and shift, are one scale and one shift.
-        weight, bias = (r, d)
-        if self.weight is not None and self.bias is not None:
-            weight, bias = r * self.weight, d * self.weight + self.bias
-        y, _, _ = normalize(x, weight, bias, self.num_groups, self.axes, self.eps)
-        return y, batch
+        weight, bias = then_affine(r, d, self.weight, self.bias)
+        return normalize(x, weight, bias, self.num_groups, self.axes, self.eps)[0], batch
 
     @torch.no_grad()
     def _correction(self, x: Tensor) -> tuple[Moments, Tensor, Tensor]:
         """The batch's moments, r and d (C,)."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
         batch = channel_moments(x)
         # Stacked, which torch.compile keeps for backward. Anything simpler it computes again there, from running
         # statistics that have moved by then (pytorch/pytorch#197039).
@@ -92,12 +86,6 @@ class BatchRenorm(BatchNorm):
     def _ramp(self, ramp_end: float) -> Tensor:
         """Share of a limit's ramp that is done, between 0 and 1."""
         return ((self.progress.double() - self.ramp_start) / (ramp_end - self.ramp_start)).clamp(0, 1)
-
-    def extra_repr(self) -> str:
-        return (
-            f"{super().extra_repr()}, r_max={self.r_max}, d_max={self.d_max}, ramp_start={self.ramp_start}, "
-            f"r_ramp_end={self.r_ramp_end}, d_ramp_end={self.d_ramp_end}"
-        )
 
 
 def set_progress(model: nn.Module, share: float) -> None:

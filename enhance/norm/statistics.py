@@ -64,8 +64,7 @@ class Moments:
 
 def channel_moments(x: Tensor) -> Moments:
     """Moments of each channel of x (N, C, *), as float64 vectors (C,)."""
-    axes = (0, 2, 3)
     count = x.numel() // x.shape[1]
-    _, statistics = center(x, x.shape[1], axes)
+    _, statistics = center(x, x.shape[1], (0, 2, 3))
     mean, residual, variance = (statistic.flatten().double() for statistic in statistics)
     return Moments(count, mean + residual, variance * count)

@@ -7,22 +7,9 @@ import torch
 from torch import Tensor, distributed
 from torch.autograd.function import once_differentiable
 
+from enhance.norm import layout
 from enhance.norm.batch import BatchNorm
-from enhance.norm.functional import BATCH
-from enhance.norm.layout import (
-    affine_,
-    combine_,
-    count_over,
-    dense_copy,
-    dense_like,
-    has_values,
-    per_channel,
-    prepare,
-    split_channels,
-    subtract,
-    sum_over,
-    sum_products,
-)
+from enhance.norm.functional import BATCH, then_affine
 from enhance.norm.statistics import Moments, center
 
 
@@ -36,17 +23,15 @@ class _NormalizeOverRanks(torch.autograd.Function):
         if x.numel():
             y, (first_mean, residual, variance) = center(x, x.shape[1], BATCH)
         else:
-            y = dense_copy(x)
+            y = layout.dense_copy(x)
             first_mean = residual = variance = y.new_zeros(1, x.shape[1], 1, 1)
-        values = split_channels(y, x.shape[1])  # a view: y changes with it
+        values = layout.split_channels(y, x.shape[1])  # a view: y changes with it
         first_mean = first_mean.double()
-        count, mean, m2 = _merged_over_ranks(count_over(values, BATCH), first_mean + residual, variance.double())
+        count, mean, m2 = _merged_over_ranks(layout.count_over(values, BATCH), first_mean + residual, variance.double())
         rstd = (m2 / count + eps).rsqrt_()
-        scale, shift = rstd, (first_mean - mean) * rstd
-        if weight is not None and bias is not None:
-            gamma, beta = per_channel(weight, len(weight)), per_channel(bias, len(bias))
-            scale, shift = scale * gamma, shift * gamma + beta
-        affine_(values, scale.to(y.dtype), shift.to(y.dtype))
+        gamma, beta = layout.per_channel(weight, x.shape[1]), layout.per_channel(bias, x.shape[1])
+        scale, shift = then_affine(rstd, (first_mean - mean) * rstd, gamma, beta)
+        layout.affine_(values, scale.to(y.dtype), shift.to(y.dtype))
         ctx.save_for_backward(x, weight, mean, rstd, count)
         ctx.mark_non_differentiable(count, mean, m2)
         return y.to(x.dtype), count, mean, m2
@@ -61,14 +46,14 @@ class _NormalizeOverRanks(torch.autograd.Function):
         x, weight, mean, rstd, count = ctx.saved_tensors
         subtracted = mean.to(torch.promote_types(x.dtype, torch.float32))
         residual = mean - subtracted  # what rounding left
-        grad_x, source, values = prepare(x, x.shape[1])
-        subtract(source, subtracted, values)
-        grad = split_channels(dense_like(grad_y, grad_x), x.shape[1])
-        grad_sum = sum_over(grad, BATCH).double()
-        product_sum = (sum_products(grad, values, BATCH) - residual * grad_sum) * rstd
+        grad_x, source, values = layout.prepare(x, x.shape[1])
+        layout.subtract(source, subtracted, values)
+        grad = layout.split_channels(layout.dense_like(grad_y, grad_x), x.shape[1])
+        grad_sum = layout.sum_over(grad, BATCH).double()
+        product_sum = (layout.sum_products(grad, values, BATCH) - residual * grad_sum) * rstd
         grad_weight, grad_bias, scale = None, None, rstd
         if weight is not None:
-            scale = rstd * per_channel(weight, len(weight))
+            scale = rstd * layout.per_channel(weight, len(weight))
             grad_weight, grad_bias = product_sum.flatten().to(weight.dtype), grad_sum.flatten().to(weight.dtype)
         sums = torch.cat((grad_sum, product_sum))
         distributed.all_reduce(sums)
@@ -76,7 +61,7 @@ class _NormalizeOverRanks(torch.autograd.Function):
         slope = -scale * rstd * product_mean
         shift = -scale * grad_mean - residual * slope
         slope, shift, scale = (vector.to(values.dtype) for vector in (slope, shift, scale))
-        combine_(values, slope, shift, grad, scale)
+        layout.combine_(values, slope, shift, grad, scale)
         return grad_x.to(x.dtype), grad_weight, grad_bias, None
 
 
@@ -94,7 +79,7 @@ def _merged_over_ranks(count: int, mean: Tensor, variance: Tensor) -> tuple[Tens
     total = counts.sum()
     merged = (counts * means).sum(0) / total
     m2 = (m2s + counts * (means - merged).square()).sum(0)
-    return total, per_channel(merged, len(merged)), per_channel(m2, len(m2))
+    return total, layout.per_channel(merged, len(merged)), layout.per_channel(m2, len(m2))
 
 
 class SyncBatchNorm(BatchNorm):
@@ -112,32 +97,23 @@ class SyncBatchNorm(BatchNorm):
     Every rank must run each forward pass in training, and its backward pass, as often and in the same order as the
     others, without images too: they wait for each other. Without a process group, or with one of a single rank, it is
     `BatchNorm`; so it is in evaluation mode, where nothing is exchanged. Parameters and buffers have the same names.
-
-    Args:
-        num_features, eps, momentum, affine, track_running_stats: as of `BatchNorm`.
-
-    Raises:
-        TooFewValues: (forward, in training) a channel has fewer than two values on all ranks together; raised on each.
-
-    Example:
-        >>> SyncBatchNorm(8)(torch.rand(4, 8, 16, 16)).shape
-        torch.Size([4, 8, 16, 16])
+    `TooFewValues` is raised on each rank, where a channel has fewer than two values on all of them together.
     """
 
     kind = "synchronised batch norm"
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
-        if not (self.training and _several_ranks() and has_values(x)):
+        if not (self.training and _several_ranks() and layout.has_values(x)):
             return super()._by_batch_statistics(x)
         y, count, mean, m2 = _NormalizeOverRanks.apply(x, self.weight, self.bias, self.eps)
         # Reading the count makes the host wait. With two values here there is no need, and no other rank refuses.
-        if x.numel() // self.num_channels < 2:
-            super()._check_count(x, int(count))
+        if self._count(x) < 2:
+            super().check_count(x, int(count))
         return y, Moments(count, mean.flatten(), m2.flatten())
 
-    def _check_count(self, x: Tensor, count: int) -> None:
+    def check_count(self, x: Tensor, count: int) -> None:
         if not _several_ranks():  # else the count of all ranks decides, once it is known
-            super()._check_count(x, count)
+            super().check_count(x, count)
 
 
 def _several_ranks() -> bool:

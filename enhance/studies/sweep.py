@@ -26,7 +26,7 @@ from enhance.data.pairs import CameraPairs, PairSource
 from enhance.device import choose_device, device_name
 from enhance.errors import RunComplete, SettingsError, UserError
 from enhance.models.build import build_model
-from enhance.norm.frozen import freeze
+from enhance.norm.batch import freeze
 from enhance.run import checkpoint
 from enhance.run.provenance import git_state
 from enhance.run.results import SCORES_FILE, append_row, median_speed, read_metrics, read_rows

@@ -10,7 +10,7 @@ from enhance.device import out_of_memory_hint
 from enhance.errors import SettingsError
 from enhance.evaluation.variants import recalibrate_on_pairs
 from enhance.models.model import EnhancementModel
-from enhance.norm.frozen import freeze
+from enhance.norm.batch import freeze
 from enhance.norm.recalibrate import batch_norms
 from enhance.settings import Settings
 

@@ -14,7 +14,7 @@ from enhance import ranks
 from enhance.cost.memory import less_memory, plan_memory
 from enhance.device import out_of_memory_hint, repeating_shapes
 from enhance.models.build import build_model
-from enhance.norm.frozen import freeze
+from enhance.norm.batch import freeze
 from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
 from enhance.training.average import WeightAverage

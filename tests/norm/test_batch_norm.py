@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from enhance.norm.base import TooFewValues
 from enhance.norm.batch import BatchNorm
-from enhance.norm.errors import TooFewValues
 from enhance.norm.image import InstanceNorm
 
 TORCHS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}

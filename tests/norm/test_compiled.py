@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from enhance.norm.frozen import freeze
+from enhance.norm.batch import freeze
 
 
 def network(layer: nn.Module) -> nn.Module:

@@ -10,8 +10,8 @@ from enhance.cost.measure import saved_tensors
 from enhance.models.blocks import ConvNormAct
 from enhance.models.build import build_model
 from enhance.norm import plain
+from enhance.norm.base import TooFewValues
 from enhance.norm.batch import BatchNorm
-from enhance.norm.errors import TooFewValues
 from enhance.norm.frn import FilterResponseNorm
 from enhance.settings import ModelSettings, NormSettings
 from tests.norm.contract import LayerContract

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from enhance.norm.batch import BatchNorm
-from enhance.norm.frozen import FrozenBatchNorm, freeze
+from enhance.norm.batch import BatchNorm, FrozenBatchNorm, freeze
 from enhance.norm.recalibrate import batch_norms, recalibrate
 from enhance.norm.registry import build_norm
 from tests.norm.contract import LayerContract, plain_running_norm

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from enhance.cost.measure import saved_tensors
+from enhance.norm.base import TooFewValues
 from enhance.norm.batch import BatchNorm
-from enhance.norm.errors import TooFewValues
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.recalibrate import recalibrate
 from tests.norm.contract import LayerContract, plain_batch_norm

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from enhance.cost.measure import saved_tensors, storage_bytes
 from enhance.models.blocks import ConvNormAct
 from enhance.norm import plain
-from enhance.norm.errors import TooFewValues
+from enhance.norm.base import TooFewValues
 from enhance.norm.functional import PLANES
 from enhance.norm.image import HalfInstanceNorm
 from tests.norm.contract import LayerContract

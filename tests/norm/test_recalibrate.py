@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from enhance.norm.base import TooFewValues
 from enhance.norm.batch import BatchNorm
-from enhance.norm.errors import TooFewValues
 from enhance.norm.image import GroupNorm
 from enhance.norm.recalibrate import (
     batch_norms,

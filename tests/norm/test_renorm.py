@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from enhance.cost.measure import saved_tensors
 from enhance.norm import plain
+from enhance.norm.base import TooFewValues
 from enhance.norm.batch import BatchNorm
-from enhance.norm.errors import TooFewValues
 from enhance.norm.recalibrate import running_statistics
 from enhance.norm.renorm import BatchRenorm, set_progress
 from tests.norm.contract import LayerContract, plain_running_norm

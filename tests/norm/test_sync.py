@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from enhance.norm.base import TooFewValues
 from enhance.norm.batch import BatchNorm
-from enhance.norm.errors import TooFewValues
 from enhance.norm.sync import SyncBatchNorm
 from tests.norm.contract import LayerContract, plain_batch_norm
 from tests.norm.test_against_torch import randomized, results

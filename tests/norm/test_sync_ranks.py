@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from enhance.cost.measure import saved_tensors
-from enhance.norm.errors import TooFewValues
+from enhance.norm.base import TooFewValues
 from enhance.norm.sync import SyncBatchNorm
 from tests.norm.ranks import WORLD, on_two_ranks
 from tests.norm.test_against_torch import LAYOUTS, distance, randomized, results
