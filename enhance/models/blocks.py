@@ -46,9 +46,7 @@ class DoubleConv(nn.Sequential):
 
 class Down(nn.Sequential):
     """Max-pooling to half the resolution, context, then conv-norm-act twice: (N, C_in, H, W) -> (N, C_out, H/2, W/2).
-
-    The context is passed in: a `Context`, or the identity. After the halving, it keeps nothing more for backward.
-    """
+    The context is passed in: a `Context`, or the identity. After the halving, it keeps nothing more for backward."""
 
     def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str) -> None:
         super().__init__(HalveByMax(), DoubleConv(c_in, c_out, norm, activation))
@@ -86,11 +84,9 @@ class Context(nn.Module):
 
 
 class Up(nn.Module):
-    """Twice the resolution, joined with the skip of that resolution, then conv-norm-act twice.
-
-    (N, C_in, H, W) and the skip (N, C_out, 2 H, 2 W) -> (N, C_out, 2 H, 2 W). A 1x1 convolution halves the
-    channels before the bilinear interpolation: the two commute, and this order costs a quarter.
-    """
+    """Twice the resolution, joined with the skip of that resolution, then conv-norm-act twice: (N, C_in, H, W) and the
+    skip (N, C_out, 2 H, 2 W) -> (N, C_out, 2 H, 2 W). A 1x1 convolution halves the channels before the bilinear
+    interpolation: the two commute, and this order costs a quarter."""
 
     def __init__(self, c_in: int, c_out: int, norm: NormFactory, activation: str) -> None:
         super().__init__()

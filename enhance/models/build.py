@@ -1,12 +1,16 @@
 """From settings to a model, and the size of a model."""
 
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from enhance.models.exposure import ExposureModel
-from enhance.models.initialize import initialize
-from enhance.models.model import EnhancementModel
+from enhance.models.blocks import Context
+from enhance.models.model import EnhancementModel, ExposureModel
 from enhance.models.norm_factory import norm_factory
 from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
@@ -24,6 +28,12 @@ _EXPOSURE = ModelSettings(
     context=False,
     brightened=False,
 )
+
+_INITS: dict[str, Callable[..., Tensor]] = {
+    "kaiming": partial(nn.init.kaiming_normal_, a=0.2, nonlinearity="leaky_relu"),  # He et al. 2015
+    "xavier": nn.init.xavier_normal_,  # Glorot and Bengio 2010
+    "torch": partial(nn.init.kaiming_uniform_, a=math.sqrt(5)),  # what torch.nn.Conv2d draws by itself
+}
 
 
 def build_model(model: ModelSettings, norm: NormSettings, checkpoint_activations: bool = False) -> EnhancementModel:
@@ -45,19 +55,32 @@ def _network(model: ModelSettings, norm: NormSettings, checkpoint_activations: b
     def unet(c_in: int, c_out: int) -> UNet:
         # Drawn before any layer: a layer draws first weights of its own, and how many depends on the norm.
         seed = int(torch.randint(2**31, (), device="cpu"))
-        drawn = UNet(
-            build_norm,
-            c_in,
-            c_out,
-            width=model.width,
-            depth=model.depth,
-            activation=model.activation,
-            context=model.context,
-            checkpoint_activations=checkpoint_activations,
-        )
-        return initialize(drawn, seed, model.init, model.init_scale)
+        sizes = c_in, c_out, model.width, model.depth
+        drawn = UNet(build_norm, *sizes, model.activation, model.context, checkpoint_activations)
+        _initialize(drawn, seed, model.init, model.init_scale)
+        return drawn
 
     return ResidualUNet(unet, model.unshuffle, model.brightened)
+
+
+def _initialize(unet: UNet, seed: int, init: str, scale: float) -> None:
+    """Draw the weights. The output convolution starts at zero, and so does what contexts add.
+
+    Biases draw nothing: the same seed gives the same convolutions under every norm. The weights are drawn on the CPU,
+    before the model moves, so that every device starts alike.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for module in unet.modules():
+        if isinstance(module, nn.Conv2d):
+            _INITS[init](module.weight, generator=generator)
+            with torch.no_grad():
+                module.weight.mul_(scale)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    nn.init.zeros_(unet.output.weight)
+    for module in unet.modules():
+        if isinstance(module, Context):
+            nn.init.zeros_(module.expand.weight)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -76,7 +99,7 @@ def count_gflops(model: nn.Module, height: int = 256, width: int = 256) -> float
     return counter.get_total_flops() / 1e9
 
 
-_OLD_NAMES = ("entry", "first", "downs", "ups", "output", "contexts")
+_OLD_NAME = re.compile(r"^(exposure\.)?(?=(entry|first|downs|ups|output|contexts)\.)")
 
 
 def upgrade_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -87,13 +110,4 @@ def upgrade_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     >>> list(upgrade_state({"first.0.1.bias": 1, "exposure.output.bias": 2, "network.unet.output.bias": 3}))
     ['network.unet.first.0.1.bias', 'exposure.unet.output.bias', 'network.unet.output.bias']
     """
-    return {_new_name(name): value for name, value in state.items()}
-
-
-def _new_name(name: str) -> str:
-    top, _, rest = name.partition(".")
-    if top in _OLD_NAMES:
-        return f"network.unet.{name}"
-    if top == "exposure" and rest.partition(".")[0] in _OLD_NAMES:
-        return f"exposure.unet.{rest}"
-    return name
+    return {_OLD_NAME.sub(lambda old: f"{old[1] or 'network.'}unet.", name): value for name, value in state.items()}

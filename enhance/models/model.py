@@ -1,12 +1,14 @@
-"""What training and inference know of a model: a network, and how the brightness of its output is set."""
+"""What training and inference know of a model: a network, and how (by a second one) brightness is set, if at all."""
 
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from enhance.models.brightness import at_brightness, factor_to, mean_grey
 from enhance.models.residual import ResidualUNet
 
 RunNetwork = Callable[[ResidualUNet, Tensor], Tensor]  # a network and a whole image -> what the network makes of it
+_MOST_BRIGHTER = 5.0
 
 
 class EnhancementModel(nn.Module):
@@ -34,14 +36,42 @@ class EnhancementModel(nn.Module):
     def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What the objective compares with `normal`, and losses of the model's own by name, which are added.
 
-        Args:
-            low, normal: (N, 3, H, W) float32 in [0, 1], the dark image and its target.
-
-        Returns:
-            (N, 3, H, W) float32, and numbers.
+        (N, 3, H, W) float32 in [0, 1], the dark image and its target -> (N, 3, H, W) float32, and numbers.
         """
         return self.network(low).float(), {}
 
     def early_parameters(self) -> list[nn.Parameter]:
         """Those that learn in the first part of a run only; they are the last of `parameters()`."""
         return []
+
+
+class ExposureModel(EnhancementModel):
+    """The output of `network`, at the mean grey value of what `exposure` makes of the same image.
+
+    What standardizes an image, or looks at the whole of it, predicts overall brightness no better than a constant
+    (docs/results.md). A small U-Net without norm and context does better.
+
+    In training the objective sees the network's output at the target's brightness. The exposure network learns beside
+    it, by the mean absolute error of its own output: position by position, for it would overfit the few brightnesses
+    that a data set has. For the same reason it stops early.
+    """
+
+    def __init__(self, network: ResidualUNet, exposure: ResidualUNet) -> None:
+        super().__init__(network)
+        self.exposure = exposure
+
+    def enhance(self, image: Tensor, run: RunNetwork) -> Tensor:
+        wanted = mean_grey(run(self.exposure, image).clamp(0, 1))
+        return at_brightness(run(self.network, image), wanted)
+
+    def networks(self) -> list[ResidualUNet]:
+        return [self.network, self.exposure]
+
+    def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        output, exposed = self.network(low).float(), self.exposure(low).float()
+        # Limited, so that the output itself becomes bright: the first ones are as dark as the input.
+        factor = factor_to(output.clamp(0, 1), mean_grey(normal)).clamp(max=_MOST_BRIGHTER)
+        return output * factor, {"exposure": (exposed - normal).abs().mean()}
+
+    def early_parameters(self) -> list[nn.Parameter]:
+        return list(self.exposure.parameters())

@@ -20,31 +20,25 @@ def norm_factory(model: ModelSettings, norm: NormSettings) -> NormFactory:
     """Number of channels -> layer.
 
     Raises:
-        SettingsError: (also from the factory) an unknown norm, an option that it lacks, options that do not go together
-            or with the number of channels, or an activation that it cannot take in.
+        SettingsError: (also from the factory) as `build_norm`, or an activation that the norm cannot take in.
     """
     options = norm.options()
     if NORMS.get(norm.name) is BatchNormAct:
         if model.activation not in ACTIVATIONS:
-            raise SettingsError(
-                f"model.activation={model.activation} does not work with norm={norm.name}: choose "
-                f"{' or '.join(ACTIVATIONS)}, or norm=bn"
-            )
+            cure = f"choose {' or '.join(ACTIVATIONS)}, or norm=bn"
+            raise SettingsError(f"model.activation={model.activation} does not work with norm={norm.name}: {cure}")
         options["activation"] = model.activation
 
     def build(num_channels: int) -> nn.Module:
         try:
             return build_norm(norm.name, num_channels, **options)
         except ValueError as error:
-            raise SettingsError(_with_keys(str(error))) from error
+            # `option=` becomes `norm.option=`, and `name=` becomes `norm=`.
+            message = re.sub(r"\b(\w+)=", r"norm.\1=", str(error)).replace("norm.name=", "norm=")
+            cure = ": change it or model.width" if message.startswith("norm.num_groups=") else ""
+            raise SettingsError(message + cure) from error
 
     return build
-
-
-def _with_keys(message: str) -> str:
-    """`option=` in a norm's message becomes `norm.option=`, and `name=` becomes `norm=`."""
-    keyed = re.sub(r"\b(\w+)=", lambda option: "norm=" if option[1] == "name" else f"norm.{option[0]}", message)
-    return f"{keyed}: change it or model.width" if message.startswith("num_groups=") else keyed
 
 
 @contextmanager

@@ -65,15 +65,10 @@ def _(grad: Tensor, x: Tensor, places: Tensor) -> Tensor:
     return _like(torch.empty_like(x), x)
 
 
-def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(inputs[0], output[1])
-
-
-def _backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor, _: Tensor) -> Tensor:
-    return _max_pool_backward(grad, *ctx.saved_tensors)  # type: ignore[attr-defined]
-
-
-_max_pool.register_autograd(_backward, setup_context=_keep)
+_max_pool.register_autograd(
+    lambda ctx, grad, _: _max_pool_backward(grad, *ctx.saved_tensors),
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(inputs[0], output[1]),
+)
 
 
 def _like(values: Tensor, x: Tensor) -> Tensor:

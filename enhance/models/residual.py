@@ -48,11 +48,8 @@ class ResidualUNet(nn.Module):
         return factor_to(image, _BRIGHTENED) if self.brightened else None
 
     def enhance_part(self, part: Tensor, gain: Tensor | None) -> Tensor:
-        """The enhanced part of an image, or the whole: (N, 3, H, W) -> (N, 3, H, W), multiples of `multiple`.
-
-        Args:
-            gain: `gain` of the whole image.
-        """
+        """The enhanced part of an image, whose `gain` as a whole is `gain`: (N, 3, H, W) -> (N, 3, H, W), multiples of
+        `multiple`."""
         seen = part if gain is None else torch.cat((part, (part * gain).clamp(max=_BRIGHTEST)), dim=1)
         return part + self.shuffle(self.unet(self.unshuffle(seen)))
 

@@ -2,11 +2,14 @@
 arXiv 1505.04597, figure 1."""
 
 import itertools
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 from enhance.models.blocks import ACTIVATIONS, Context, DoubleConv, Down, NormFactory, Up
-from enhance.models.recompute import call, checkpointed
 
 
 class UNet(nn.Module):
@@ -17,17 +20,11 @@ class UNet(nn.Module):
     would take away the image's own brightness.
 
     Args:
-        norm: number of channels -> normalization layer.
         width: channels of the first level; each level down doubles them.
         depth: number of levels below the first.
         activation: a name of `enhance.models.blocks.ACTIVATIONS`.
         context: add what follows from the means of the whole image, below each halving (`blocks.Context`).
         checkpoint_activations: keep for backward what passes between the levels, and compute the rest again.
-
-    Example:
-        >>> import torch
-        >>> UNet(nn.BatchNorm2d, 3, 1, width=8, depth=2)(torch.rand(2, 3, 32, 40)).shape
-        torch.Size([2, 1, 32, 40])
     """
 
     def __init__(
@@ -55,10 +52,10 @@ class UNet(nn.Module):
         # Last, so that the other convolutions start alike with it and without.
         self.contexts = nn.ModuleList(Context(each, activation) if context else nn.Identity() for each in channels)
         self.multiple = 2**depth
-        self._run = checkpointed if checkpoint_activations else call
+        self.checkpoint_activations = checkpoint_activations
 
     def forward(self, x: Tensor) -> Tensor:
-        run = self._run
+        run = _checkpointed if self.checkpoint_activations else nn.Module.__call__
         x = run(self.first, self.entry(x))
         skips = []
         *contexts, deepest = self.contexts
@@ -82,3 +79,27 @@ class UNet(nn.Module):
         convolutions = 2 + 4 * sum(steps[:-1]) + 2 * steps[-1]  # entry and output; two a level and way
         halvings, bilinear = sum(steps[:-1]), sum(steps[1:])
         return convolutions + halvings + bilinear
+
+
+def _checkpointed(module: nn.Module, *inputs: Any) -> Tensor:
+    """`module(*inputs)`, which keeps only the inputs for backward; backward runs the module again for the rest (Chen et
+    al. 2016, "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174).
+
+    The second run takes copies of the buffers as they were before the first one, and throws them away. So running
+    statistics move once a step, and batch renormalization, whose output depends on them, repeats itself. The module
+    must draw no random numbers, and change nothing but its buffers.
+    """
+    if not torch.is_grad_enabled():
+        return module(*inputs)
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    runs = 0
+
+    def run(*inputs: Any) -> Tensor:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            return module(*inputs)
+        # Copies, for a graph that is retained may go backward once more.
+        return functional_call(module, {name: buffer.clone() for name, buffer in before.items()}, inputs)
+
+    return checkpoint(run, *inputs, use_reentrant=False, preserve_rng_state=False)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from enhance.models.build import build_model, count_gflops, count_parameters, upgrade_state
-from enhance.models.exposure import ExposureModel
+from enhance.models.model import ExposureModel
 from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import running_statistics

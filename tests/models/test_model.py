@@ -5,7 +5,7 @@ from torch import nn
 
 from enhance.models.brightness import mean_grey
 from enhance.models.build import build_model
-from enhance.models.exposure import ExposureModel
+from enhance.models.model import ExposureModel
 from enhance.settings import ModelSettings, NormSettings
 from tests.models.conftest import random_output
 
