@@ -8,10 +8,11 @@ from pathlib import Path
 from enhance.data.pairs import skipped_message
 from enhance.device import choose_device
 from enhance.evaluation import contact_sheet, report
+from enhance.evaluation.cached_weights import lpips
 from enhance.evaluation.choose import choose_pairs
 from enhance.evaluation.intervals import intervals_of_means, scenes_of
 from enhance.evaluation.overall_brightness import brightness, brightness_measures, training_brightness
-from enhance.evaluation.protocols import PROTOCOLS, lpips, summarize
+from enhance.evaluation.protocols import PROTOCOLS, summarize
 from enhance.evaluation.scores import Measure, score
 from enhance.evaluation.variants import check_statistics, compare_statistics
 from enhance.inference.enhancer import AnySize

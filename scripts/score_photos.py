@@ -9,7 +9,7 @@ from statistics import fmean
 
 from enhance.data.images import list_images, read_image, to_tensor
 from enhance.errors import DataError, SettingsError, exit_on_user_error
-from enhance.evaluation.no_reference import no_reference_scores
+from enhance.evaluation.cached_weights import no_reference_scores
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ from enhance.device import choose_device
 from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation import drawing
 from enhance.evaluation.choose import choose_pairs
+from enhance.evaluation.contact_sheet import differ_most, networks_of, rows_of
 from enhance.evaluation.drawing import Cell
-from enhance.evaluation.outputs import differ_most, networks_of, rows_of
 from enhance.run import checkpoint
 
 MOST_WIDE = 10000

@@ -1,7 +1,7 @@
 """Which pairs a checkpoint is scored on, and whether it was trained on them."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from enhance.data.pairs import PairSource
 from enhance.data.scenes import SAME_SCENE
 from enhance.errors import DataError
 from enhance.settings import CameraSettings, DataSettings, Settings
+
+_PLACES = ("root", "val_root", "low", "normal")
 
 
 @dataclass
@@ -20,7 +22,7 @@ class Choice:
     split: str  # "test" or "validation"
     source: PairSource
     training: PairSource | None  # the run's training pairs, where they were needed and are at hand
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
 
 
 def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool = False) -> Choice:
@@ -50,7 +52,9 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
     except DataError as error:
         if not own:
             raise
-        raise DataError(f"{error}\nthe run's own data; where it was moved, give {_elsewhere(run.data)}") from error
+        split = f" data.split={run.data.split}" if run.data.split else ""
+        cure = f"the run's own data; where it was moved, give data={data.name} data.root=DIR{split}"
+        raise DataError(f"{error}\n{cure}") from error
     if data is not run.data:
         training = None  # the run may have been trained on another part of it
     if training is None and with_training:
@@ -74,34 +78,22 @@ def seen_in_training(
         try:
             training = open_data(run.data).training
         except DataError:
-            where = f"{run.data.name}, {run.data.root}"
-            reason = "are not here, so nothing shows whether it was trained on some of these"
-            return None, [f"the run's training images ({where}) {reason}"]
+            gone = f"the run's training images ({run.data.name}, {run.data.root}) are not here"
+            return None, [f"{gone}, so nothing shows whether it was trained on some of these"]
     known = np.stack([training.scene_hash(index) for index in range(len(training))])
     differing = [np.count_nonzero(known != source.scene_hash(index), axis=1) for index in range(len(source))]
     count = sum(bits.min() <= SAME_SCENE for bits in differing)
-    if not count:
-        return training, []
-    return training, [
-        f"the run was trained on the scenes of {count} of these {len(source)} images, by perceptual hash: "
-        "the scores flatter it"
-    ]
+    scenes = f"the scenes of {count} of these {len(source)} images, by perceptual hash"
+    return training, [f"the run was trained on {scenes}: the scores flatter it"] if count else []
 
 
 def _is_own(data: DataSettings, trained: DataSettings) -> bool:
-    places = (place for place in ("root", "val_root", "low", "normal") if place == "root" or getattr(data, place))
+    places = (place for place in _PLACES if place == "root" or getattr(data, place))
     return data.name == trained.name and all(same_place(getattr(data, key), getattr(trained, key)) for key in places)
 
 
 def _as_trained(data: DataSettings, trained: DataSettings) -> DataSettings:
     """With what the run says of its own data where `data` says nothing."""
-    places = {
-        key: getattr(data, key) or getattr(trained, key) for key in ("root", "val_root", "low", "normal", "split")
-    }
+    places = {key: getattr(data, key) or getattr(trained, key) for key in (*_PLACES, "split")}
     camera = trained.camera if data.camera == CameraSettings() else data.camera
     return dataclasses.replace(data, **places, camera=camera, validation_share=trained.validation_share)
-
-
-def _elsewhere(data: DataSettings) -> str:
-    split = f" data.split={data.split}" if data.split else ""
-    return f"data={data.name} data.root=DIR{split}"

@@ -33,10 +33,8 @@ def rows(cells: Iterable[Sequence[Cell]], width: int = CELL, margin: int = GAP) 
     for each in cells:
         left -= len(each) * (width + GAP) * (_height(each, width) + GAP)
         if left < 0:
-            raise SettingsError(
-                f"--width {width}: the images make a picture of more than {MOST_PIXELS / 1e6:.0f} megapixels; give a "
-                "smaller --width, or fewer --names"
-            )
+            most = f"--width {width}: the images make a picture of more than {MOST_PIXELS / 1e6:.0f} megapixels"
+            raise SettingsError(f"{most}; give a smaller --width, or fewer --names")
         drawn.append(row(each, width, margin))
     return stack(drawn)
 

@@ -4,21 +4,14 @@ import statistics
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from kornia.color import rgb_to_grayscale
 from torch import Tensor
 
-from enhance.data.pairs import PairSource
-from enhance.evaluation.cached_weights import cached_file, damaged, missing
 from enhance.evaluation.intervals import interval
 from enhance.evaluation.metrics import match_mean
-from enhance.evaluation.no_reference import INSTALL
 from enhance.evaluation.overall_brightness import GREY
 from enhance.evaluation.scores import ImageScore, Measure, psnr_and_ssim
-
-LPIPS = "LPIPS (AlexNet), lower is better"
-LPIPS_GT_MEAN = "LPIPS (AlexNet), GT-mean"
-_LPIPS_SIDE = 31  # pixels; of a shorter side AlexNet's second pooling leaves nothing
+from enhance.evaluation.tables import score_text
 
 
 @dataclass(frozen=True)
@@ -54,47 +47,12 @@ PROTOCOLS: dict[str, Measure] = {
     "RGB": psnr_and_ssim,
     "RGB, GT-mean": lambda output, target: psnr_and_ssim(match_mean(output, target), target),
     "RGB, saved with 8 bits": lambda output, target: psnr_and_ssim(to_8_bits(output), target),
-    "RGB, saved with 8 bits, GT-mean": lambda output, target: psnr_and_ssim(
-        match_mean(to_8_bits(output), target), target
-    ),
+    "RGB, saved with 8 bits, GT-mean": lambda output, target: PROTOCOLS["RGB, GT-mean"](to_8_bits(output), target),
     "grey": lambda output, target: psnr_and_ssim(to_grey(output), to_grey(target)),
     "grey, GT-mean": lambda output, target: psnr_and_ssim(to_grey(match_mean(output, target)), to_grey(target)),
     "Y of BT.601": lambda output, target: psnr_and_ssim(to_y(output), to_y(target)),
     "Y of BT.601, GT-mean": lambda output, target: psnr_and_ssim(to_y(match_mean(output, target)), to_y(target)),
 }
-
-
-def lpips(source: PairSource, device: torch.device) -> tuple[dict[str, Measure], list[str]]:
-    """LPIPS (Zhang et al. 2018, arXiv 1801.03924), plain and with GT-mean; or none, and why it cannot be had.
-
-    It is torchmetrics', of the extra `scores`; nothing is fetched. It is left out where an image is too small for it,
-    for a mean over other images would stand beside the rest.
-    """
-    for name, (height, width) in zip(source.names, source.sizes, strict=True):
-        if min(height, width) < _LPIPS_SIDE:
-            return {}, [f"LPIPS: left out: {name} is {width}x{height} px, and AlexNet needs {_LPIPS_SIDE} a side"]
-    try:  # here: they take seconds, and few scores need them
-        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-    except ImportError:
-        return {}, [f"LPIPS: torchmetrics is missing: {INSTALL}"]
-    from torchvision.models import AlexNet_Weights
-
-    url = AlexNet_Weights.IMAGENET1K_V1.url
-    weights = cached_file(url)
-    if not weights.is_file():
-        return {}, [f"LPIPS: {missing(weights, url)}"]
-    try:
-        metric = LearnedPerceptualImagePatchSimilarity("alex", normalize=True).to(device)
-    except Exception as error:  # of many kinds, for as many kinds of damage
-        return {}, [f"LPIPS: {damaged(weights, url, error)}"]
-
-    def distance(output: Tensor, target: Tensor) -> dict[str, float]:
-        return {"lpips": metric(output.clamp(0, 1).to(device), target.to(device)).item()}
-
-    return {
-        LPIPS: distance,
-        LPIPS_GT_MEAN: lambda output, target: distance(match_mean(output, target), target),
-    }, []
 
 
 def summarize(scores: list[ImageScore], scenes: np.ndarray) -> Protocols:
@@ -104,8 +62,8 @@ def summarize(scores: list[ImageScore], scenes: np.ndarray) -> Protocols:
         values = [image.measures[name][key] for image in scores]
         return ProtocolScore(values, statistics.fmean(values), interval(values, scenes))
 
-    protocols = {name: keys for name, keys in scores[0].measures.items() if name != GREY}
-    return {name: {key: summary(name, key) for key in keys} for name, keys in protocols.items()}
+    measures = scores[0].measures
+    return {name: {key: summary(name, key) for key in measures[name]} for name in measures if name != GREY}
 
 
 def protocol_table(protocols: Protocols) -> list[list[str]]:
@@ -114,8 +72,6 @@ def protocol_table(protocols: Protocols) -> list[list[str]]:
     for name, scores in protocols.items():
         row = [name]
         for key, score in scores.items():
-            digits = 2 if key == "psnr" else 4
-            ends = [f"{end:.{digits}f}" for end in score.interval or ()]
-            row += [f"{score.mean:.{digits}f}", " to ".join(ends)]
+            row += [score_text(key, score.mean), score_text(key, *(score.interval or ()))]
         rows.append(row + [""] * (5 - len(row)))
     return rows

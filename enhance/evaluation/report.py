@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,8 +77,7 @@ def make_folder(folder: Path) -> Path:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        tempfile.TemporaryFile(dir=folder).close()
     return folder
 
 
@@ -95,7 +93,7 @@ def writing(folder: Path) -> Iterator[None]:
 def write(evaluation: Evaluation, folder: Path) -> None:
     """Write report.json, report.csv and report.md into `folder`, which exists; each replaces an older one whole."""
     with replacing(folder / "report.json") as file:
-        file.write_text(json.dumps(as_dict(evaluation), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(_as_dict(evaluation), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     with replacing(folder / "report.md") as file:
         file.write_text(markdown(evaluation), encoding="utf-8")
     with replacing(folder / "report.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
@@ -109,8 +107,8 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         writer.writerows(images)
 
 
-def as_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """The report as JSON values. The PSNR of identical images is infinite, for which JSON has no number: null."""
+def _as_dict(evaluation: Evaluation) -> Any:
+    """JSON values. The PSNR of identical images is infinite, for which JSON has no number: null."""
     values = dataclasses.asdict(evaluation) | {"torch": torch.__version__, "gt_mean": GT_MEAN}
     values["mean"] = mean_score(evaluation.scores)
     for key, attribute in (("protocols", "mean"), ("protocol_intervals", "interval")):
@@ -123,24 +121,18 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     for entry, choice in zip(values["statistics"], evaluation.statistics, strict=True):
         del entry["scores"]
         entry["mean"] = mean_score(choice.scores) if choice.scores else None
-    return _null_for_non_finite(values)
+    return json.loads(json.dumps(values), parse_constant=lambda _: None)
 
 
 def terminal_table(evaluation: Evaluation) -> str:
     """The table that `evaluate.py` prints: every image, then the means."""
     blank = [""] * 7
-    rows = [
-        ["", "", "plain", "", "with GT-mean", "", "dark input"],
-        ["image", *["PSNR", "SSIM"] * 3],
-        *_image_rows(evaluation),
-        blank,
-        *_mean_rows(evaluation),
-        blank,
-    ]
-    parts = [tables.aligned(rows)]
+    groups = ["", "", "plain", "", "with GT-mean", "", "dark input"]
+    head = ["image", *["PSNR", "SSIM"] * 3]
+    text = tables.aligned([groups, head, *_image_rows(evaluation), blank, *_mean_rows(evaluation), blank])
     if evaluation.protocols:
-        parts.append(tables.aligned([*protocol_table(evaluation.protocols), [""] * 5]))
-    return "".join(parts) + "\n".join(_remarks(evaluation))
+        text += tables.aligned([*protocol_table(evaluation.protocols), [""] * 5])
+    return text + "\n".join(_remarks(evaluation))
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -167,10 +159,7 @@ def _mean_rows(evaluation: Evaluation) -> list[list[str]]:
 
 
 def _row(label: str, score: dict[str, Any]) -> list[str]:
-    row = [label]
-    for kind in ("", "_gt_mean", "_input"):
-        row += [f"{score['psnr' + kind]:.2f}", f"{score['ssim' + kind]:.4f}"]
-    return row
+    return [label, *(tables.score_text(key, score[key]) for key in SCORES if key != "seconds")]
 
 
 def _remarks(evaluation: Evaluation) -> list[str]:
@@ -178,24 +167,11 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     remarks = [f"warning: {warning}" for warning in evaluation.warnings]
     remarks += [GT_MEAN, f"{seconds:.3f} s per image on {evaluation.device}, the model alone."]
     if evaluation.intervals:
-        ends = [
-            f"{TITLES[key]} {low:.{digits}f} to {high:.{digits}f}"
-            for key, (low, high) in evaluation.intervals.items()
-            for digits in [2 if key.startswith("psnr") else 4]
-        ]
-        remarks.append(f"95 % intervals of the means, bootstrap over {evaluation.scenes} scenes: {', '.join(ends)}.")
+        ends = ", ".join(f"{TITLES[key]} {tables.score_text(key, *both)}" for key, both in evaluation.intervals.items())
+        remarks.append(f"95 % intervals of the means, bootstrap over {evaluation.scenes} scenes: {ends}.")
     if evaluation.brightness:
         remarks.append(evaluation.brightness.line())
     if evaluation.statistics:
         remarks.append(STATISTICS)
     remarks += evaluation.remarks
-    remarks += [f"{choice.statistics}: {choice.note}" for choice in evaluation.statistics if choice.note]
-    return remarks
-
-
-def _null_for_non_finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _null_for_non_finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_null_for_non_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return remarks + [f"{choice.statistics}: {choice.note}" for choice in evaluation.statistics if choice.note]

@@ -62,11 +62,22 @@ def score(
             low, normal = (image[None].to(enhance.home(image)) for image in source.whole(index))
             if index == 0:
                 enhance(low)  # warm-up: the first call also pays for set-up and memory
-            output, seconds = _timed(enhance, low, device)
+            synchronize(device)
+            start = time.perf_counter()
+            output = enhance(low)
+            synchronize(device)
+            seconds = time.perf_counter() - start
             try:
-                scores.append(_score_image(name, low, output, normal, seconds, measures or {}))
+                kinds = {"": output, "_gt_mean": match_mean(output, normal), "_input": low}
+                values = {
+                    f"{key}{kind}": value
+                    for kind, image in kinds.items()
+                    for key, value in psnr_and_ssim(image, normal).items()
+                }
+                others = {key: measure(output, normal) for key, measure in (measures or {}).items()}
             except DataError as error:
                 raise DataError(f"{name}: {error}") from error
+            scores.append(ImageScore(name, **values, seconds=seconds, measures=others))
     return scores
 
 
@@ -78,28 +89,3 @@ def mean_score(scores: list[ImageScore]) -> dict[str, float]:
 def psnr_and_ssim(output: Tensor, target: Tensor) -> dict[str, float]:
     """Of one image: (1, C, H, W) each."""
     return {"psnr": psnr(output, target).item(), "ssim": ssim(output, target).item()}
-
-
-def _timed(model: Callable[[Tensor], Tensor], low: Tensor, device: torch.device) -> tuple[Tensor, float]:
-    synchronize(device)
-    start = time.perf_counter()
-    output = model(low)
-    synchronize(device)
-    return output, time.perf_counter() - start
-
-
-def _score_image(
-    name: str, low: Tensor, output: Tensor, normal: Tensor, seconds: float, measures: Mapping[str, Measure]
-) -> ImageScore:
-    matched = match_mean(output, normal)
-    return ImageScore(
-        name=name,
-        psnr=psnr(output, normal).item(),
-        ssim=ssim(output, normal).item(),
-        psnr_gt_mean=psnr(matched, normal).item(),
-        ssim_gt_mean=ssim(matched, normal).item(),
-        psnr_input=psnr(low, normal).item(),
-        ssim_input=ssim(low, normal).item(),
-        seconds=seconds,
-        measures={key: measure(output, normal) for key, measure in measures.items()},
-    )

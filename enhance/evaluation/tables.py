@@ -1,8 +1,13 @@
-"""Rows of text as a table: for Markdown, and for a terminal."""
+"""Scores as text, and rows of text as a table: for Markdown, and for a terminal."""
 
 from collections.abc import Sequence
 
 Rows = Sequence[Sequence[str]]  # the first one is the head
+
+
+def score_text(key: str, *values: float) -> str:
+    """A score, or both ends of its interval: of `psnr...` with 2 digits, of others with 4."""
+    return " to ".join(f"{value:.{2 if key.startswith('psnr') else 4}f}" for value in values)
 
 
 def markdown(rows: Rows) -> str:

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,40 +26,38 @@ RECALIBRATED_NOW = {  # by the images that recalibrate= names
 }
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A checkpoint's weights with one choice of statistics."""
-
-    statistics: str
-    model: EnhancementModel | None  # in evaluation mode; None: it takes the run's training images, which are not here
-    as_saved: bool = False  # what the checkpoint holds, and photographs are enhanced with
-
-
 def variants(
     model: EnhancementModel, checkpoint: Checkpoint, training: PairSource | None, device: torch.device
-) -> Iterator[Variant]:
+) -> Iterator[tuple[str, EnhancementModel | None]]:
     """Running statistics, recalibrated ones, and each image's own; where the weights were trained with frozen
     statistics, these and each image's own. None for a model without batch norms that keep running statistics.
 
     Args:
         model: the checkpoint's, in evaluation mode; left as it is.
         training: the run's training pairs, to recalibrate on where the checkpoint is not recalibrated.
+
+    Yields:
+        What the statistics are, and a model with them in evaluation mode: `model` itself with those that are saved, and
+        photographs are enhanced with; None where it takes training pairs, and there are none.
     """
     if not batch_norms(model):
         return
     validation = checkpoint.settings.validation
     if checkpoint.frozen:
-        yield Variant(FROZEN, model, as_saved=True)
+        yield FROZEN, model
     elif validation.recalibrate:
         running = copy.deepcopy(model)
         running.load_state_dict(checkpoint.running_statistics, strict=False)
-        yield Variant(RUNNING, running)
-        yield Variant(RECALIBRATED, model, as_saved=True)
+        yield RUNNING, running
+        yield RECALIBRATED, model
     else:
-        yield Variant(RUNNING, model, as_saved=True)
-        images = None if training is None else dark_images(training, validation.recalibrate_images)
-        yield Variant(RECALIBRATED, None if images is None else recalibrated(model, images, device))
-    yield Variant(OWN, by_each_image(model))
+        yield RUNNING, model
+        if training is None:
+            yield RECALIBRATED, None
+        else:
+            images = dark_images(training, validation.recalibrate_images)
+            yield RECALIBRATED, recalibrated(model, images, device)
+    yield OWN, by_each_image(model)
 
 
 def check_statistics(checkpoint: Checkpoint, model: EnhancementModel, asked: str) -> None:
@@ -100,12 +97,12 @@ def dark_images(pairs: PairSource, count: int) -> Iterator[Tensor]:
 
 
 def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, device: torch.device) -> int:
-    """Recalibrate the batch norms of the model itself on the `dark_images` of `count` pairs; the number of them."""
+    """`recalibrate` on the `dark_images` of `count` pairs."""
     return recalibrate(model, dark_images(training, count), device)
 
 
 def recalibrate(model: nn.Module, images: Iterable[Tensor], device: torch.device) -> int:
-    """`recalibrate_on_images`.
+    """`recalibrate_on_images`, of the model itself; the number of images.
 
     Raises:
         UserError: a batch norm sees a single position of all images.
@@ -131,12 +128,19 @@ def compare_statistics(
         scores: of the model as it is saved, on `source`.
         now: recalibrate once more, on "train" images or on those that are scored, "target".
     """
-    choices = [
-        StatisticsScore(variant.statistics, scores, in_checkpoint=True)
-        if variant.as_saved
-        else _scored(variant, source, device)
-        for variant in variants(model, checkpoint, training, device)
-    ]
+    choices = []
+    for statistics, network in variants(model, checkpoint, training, device):
+        scored, note = None, ""
+        try:
+            if network is None:
+                note = "not to be had, for the run's training images are not here"
+            else:
+                scored = scores if network is model else score(network, source, device)
+        except UserError as error:
+            if statistics != OWN or not isinstance(error.__cause__, torch.OutOfMemoryError):
+                raise
+            note = f"not to be had: {error}"  # they allow no tiles
+        choices.append(StatisticsScore(statistics, scored, network is model, note))
     if now is not None:
         images, count = source, len(source)
         if now == "train":
@@ -145,16 +149,3 @@ def compare_statistics(
         fresh = recalibrated(model, dark_images(images, count), device)
         choices.append(StatisticsScore(RECALIBRATED_NOW[now], score(fresh, source, device)))
     return choices
-
-
-def _scored(variant: Variant, source: PairSource, device: torch.device) -> StatisticsScore:
-    if variant.model is None:
-        return StatisticsScore(
-            variant.statistics, None, note="not to be had, for the run's training images are not here"
-        )
-    try:
-        return StatisticsScore(variant.statistics, score(variant.model, source, device))
-    except UserError as error:
-        if variant.statistics != OWN or not isinstance(error.__cause__, torch.OutOfMemoryError):
-            raise
-        return StatisticsScore(OWN, None, note=f"not to be had: {error}")  # they allow no tiles

@@ -65,14 +65,12 @@ def with_score(runs: pd.DataFrame, score: str) -> pd.DataFrame:
 
 def curves(runs: pd.DataFrame, score: str, key: str) -> dict[str, Curve]:
     """The mean over seeds of a score against a setting, for each norm and whatever else differs."""
-    runs = with_score(runs, score)
-    return {str(label): _curve(group, score, key) for label, group in runs.groupby(np.array(labels(runs, key), object))}
-
-
-def _curve(runs: pd.DataFrame, score: str, key: str) -> Curve:
-    curve = runs.groupby(key, sort=False)[score].agg(["mean", "std", "count"])
-    curve["half"] = t.ppf(0.975, curve["count"] - 1) * curve["std"] / np.sqrt(curve["count"])
-    return curve.loc[ordered(curve.index)]
+    runs, found = with_score(runs, score), {}
+    for label, group in runs.groupby(np.array(labels(runs, key), object)):
+        curve = group.groupby(key, sort=False)[score].agg(["mean", "std", "count"])
+        curve["half"] = t.ppf(0.975, curve["count"] - 1) * curve["std"] / np.sqrt(curve["count"])
+        found[str(label)] = curve.loc[ordered(curve.index)]
+    return found
 
 
 def differences(runs: pd.DataFrame, reference: str, key: str, score: str = "psnr") -> dict[str, Curve]:
@@ -113,8 +111,7 @@ def by_statistics(runs: pd.DataFrame, key: str) -> dict[str, dict[str, Curve]]:
 
 def with_running(runs: pd.DataFrame, key: str) -> dict[str, Curve]:
     """PSNR of each norm, and of batch norms by running statistics before it."""
-    by_running = curves(runs, "psnr_running", key)
-    both: dict[str, Curve] = {}
+    by_running, both = curves(runs, "psnr_running", key), {}
     for label, curve in curves(runs, "psnr", key).items():
         if label in by_running:
             both[f"{label}, running statistics"] = by_running[label]

@@ -8,16 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from enhance.studies.comparison import (
-    Curve,
-    are_numbers,
-    by_statistics,
-    curves,
-    labels,
-    on_cameras,
-    on_validation,
-    ordered,
-)
+from enhance.studies import comparison
+from enhance.studies.comparison import Curve, curves
 
 _MARKERS = "osD^vP*X<>"
 _STYLES = {  # a norm looks the same in every figure of the study
@@ -30,31 +22,32 @@ _SPREAD = 0.16  # of the points at one value over the axis, so that their interv
 def draw_all(runs: pd.DataFrame, key: str, folder: Path) -> list[Path]:
     """Write the figures that the runs allow into `folder`; returns the files."""
     short = key.split(".")[-1]
+    psnr, on_training = curves(runs, "psnr", key), curves(runs, "psnr_train", key)
+    both = {label: {"training images": curve, "new images": psnr[label]} for label, curve in on_training.items()}
+    validated = curves(comparison.on_validation(runs), "psnr_validation", key)
+    by_camera = curves(comparison.on_cameras(runs), "psnr", "camera")
     figures = {
-        f"psnr_against_{short}.png": against(runs, key, "psnr", "PSNR, dB"),
-        f"gt_mean_against_{short}.png": against(runs, key, "psnr_gt_mean", "PSNR with GT-mean, dB"),
-        f"validation_against_{short}.png": against(
-            on_validation(runs), key, "psnr_validation", "PSNR on the validation images, dB"
-        ),
-        "split_of_the_loss.png": _panels(by_statistics(runs, key), key),
-        "training_and_new_images.png": training_and_new_images(runs, key),
-        "learning_curves.png": learning_curves(runs),
-        "other_cameras.png": against(on_cameras(runs), "camera", "psnr", "PSNR, dB"),
+        f"psnr_against_{short}.png": _against(psnr, key, "PSNR, dB"),
+        f"gt_mean_against_{short}.png": _against(curves(runs, "psnr_gt_mean", key), key, "PSNR with GT-mean, dB"),
+        f"validation_against_{short}.png": _against(validated, key, "PSNR on the validation images, dB"),
+        "split_of_the_loss.png": _panels(comparison.by_statistics(runs, key), key),
+        "training_and_new_images.png": _panels(both, key),
+        "learning_curves.png": _learning_curves(runs),
+        "other_cameras.png": _against(by_camera, "camera", "PSNR, dB"),
     }
     if key == "batch_size":
-        figures["psnr_against_memory.png"] = against_cost(
-            runs, "kept_mib", "MiB kept for backward in a training step, float32"
-        )
-        figures["psnr_against_time.png"] = against_cost(runs, "images_per_second", "training images per second")
+        memory = "MiB kept for backward in a training step, float32"
+        figures["psnr_against_memory.png"] = _against_cost(psnr, curves(runs, "kept_mib", key), memory)
+        speed = curves(runs, "images_per_second", key)
+        figures["psnr_against_time.png"] = _against_cost(psnr, speed, "training images per second")
     drawn = {folder / name: figure for name, figure in figures.items() if figure is not None}
     for file, figure in drawn.items():
         figure.savefig(file, dpi=130)
     return list(drawn)
 
 
-def against(runs: pd.DataFrame, key: str, score: str, title: str) -> Figure | None:
-    """A score against a setting; None where no run has it."""
-    lines = curves(runs, score, key)
+def _against(lines: dict[str, Curve], key: str, title: str) -> Figure | None:
+    """A score against a setting."""
     if not lines:
         return None
     figure, axes = _single(key, title)
@@ -63,31 +56,21 @@ def against(runs: pd.DataFrame, key: str, score: str, title: str) -> Figure | No
     return figure
 
 
-def training_and_new_images(runs: pd.DataFrame, key: str) -> Figure | None:
-    """For each norm, its PSNR on training images and on new ones; None where only one is known."""
-    on_new, on_training = curves(runs, "psnr", key), curves(runs, "psnr_train", key)
-    return _panels(
-        {label: {"training images": on_training[label], "new images": on_new[label]} for label in on_training}, key
-    )
-
-
-def learning_curves(runs: pd.DataFrame) -> Figure | None:
+def _learning_curves(runs: pd.DataFrame) -> Figure | None:
     """Validation PSNR against images seen, the mean over seeds; None without run folders that validated on the way."""
     points = runs.filter(like="psnr_at_").dropna(thresh=2)
     if points.empty:
         return None
-    runs = runs.loc[points.index]
     figure, axes = _single("training images seen", "validation PSNR, dB")
-    for label, curve in points.groupby(labels(runs, "")).mean().iterrows():
+    for label, curve in points.groupby(comparison.labels(runs.loc[points.index], "")).mean().iterrows():
         curve = curve.dropna().rename(lambda column: int(column.removeprefix("psnr_at_"))).sort_index()
         axes.plot(curve.index, curve, marker=".", label=label)
     axes.legend(fontsize=8)
     return figure
 
 
-def against_cost(runs: pd.DataFrame, cost: str, title: str) -> Figure | None:
-    """PSNR against what a step costs, a line for each norm through its batch sizes; None where the cost is unknown."""
-    costs, scores = curves(runs, cost, "batch_size"), curves(runs, "psnr", "batch_size")
+def _against_cost(scores: dict[str, Curve], costs: dict[str, Curve], title: str) -> Figure | None:
+    """A score against what a step costs, a line for each norm through its batch sizes."""
     if not costs:
         return None
     figure, axes = _single(f"{title} (numbers: batch size)", "PSNR, dB")
@@ -118,13 +101,13 @@ def _styles(names: Collection[str]) -> list[tuple[str, str]]:
 
 
 def _panels(panels: dict[str, dict[str, Curve]], key: str) -> Figure | None:
-    """A panel for each label; None without labels."""
+    """A panel for each label."""
     if not panels:
         return None
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.4 * rows), layout="constrained")
-    grid = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, (label, lines) in zip(grid, panels.items(), strict=False):
         _draw(axes, lines, key)
         axes.set_ylabel("PSNR, dB")
@@ -139,8 +122,8 @@ def _panels(panels: dict[str, dict[str, Curve]], key: str) -> Figure | None:
 
 def _draw(axes: Axes, lines: dict[str, Curve], key: str) -> None:
     """Each line with its intervals: over a logarithmic axis where the values are numbers, else points side by side."""
-    values = ordered(value for curve in lines.values() for value in curve.index)
-    numeric = are_numbers(values)
+    values = comparison.ordered(value for curve in lines.values() for value in curve.index)
+    numeric = comparison.are_numbers(values)
     if numeric:
         axes.set_xscale("log")
         places = {value: float(value) for value in values}
@@ -148,20 +131,12 @@ def _draw(axes: Axes, lines: dict[str, Curve], key: str) -> None:
         gap = min([2.0, *(places[b] / places[a] for a, b in pairwise(values))])
     else:
         places = {value: float(number) for number, value in enumerate(values)}
+    line = "-" if numeric else ""
     for number, ((label, curve), (colour, marker)) in enumerate(zip(lines.items(), _styles(lines), strict=True)):
         aside = _SPREAD * (2 * number / max(1, len(lines) - 1) - 1)
-        axes.errorbar(
-            [places[value] * gap**aside if numeric else places[value] + 2 * aside for value in curve.index],
-            curve["mean"],
-            curve["half"].fillna(0),
-            color=colour,
-            marker=marker,
-            markersize=5,
-            linestyle="-" if numeric else "none",
-            linewidth=1,
-            capsize=2,
-            label=label,
-        )
+        x = [places[value] * gap**aside if numeric else places[value] + 2 * aside for value in curve.index]
+        style = f"{colour}{marker}{line}"
+        axes.errorbar(x, curve["mean"], curve["half"].fillna(0), fmt=style, ms=5, lw=1, capsize=2, label=label)
     axes.set_xticks([places[value] for value in values], values, minor=False)
     axes.minorticks_off()
     axes.set_xlabel("batch size" if key == "batch_size" else key)

@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from enhance.errors import DataError
-from enhance.run.results import SCORES_FILE, median_speed, read_metrics, read_rows
+from enhance.run.results import SCORES_FILE, median_speed, read_metrics
 from enhance.settings.identity import NOT_IDENTITY
 
 _SCORES = ("psnr", "ssim", "inference_ms", "kept_mib", "images_per_second")  # first words of the columns of scores
@@ -49,8 +49,7 @@ def read_runs(paths: Iterable[Path]) -> pd.DataFrame:
 
 def _from_csv(path: Path) -> list[dict[str, Any]]:
     try:
-        path.open().close()
-        return [_from_row(row) for row in read_rows(path)]
+        return [_from_row(row) for row in pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give a sweep's runs.csv") from error
     except (KeyError, ValueError) as error:

@@ -92,11 +92,9 @@ def run_job(settings: Settings, swept: str) -> None:
                 row = {"run": swept, "id": run_id} | _row(settings, folder, *sets)
                 (folder / SCORES_FILE).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
                 append_row(results, row)
-            except UserError as error:
-                failure.write_text(f"{error}\n", encoding="utf-8")
-            except Exception:
-                failure.write_text(traceback.format_exc(), encoding="utf-8")
-            if failure.exists():
+            except Exception as error:
+                reason = f"{error}\n" if isinstance(error, UserError) else traceback.format_exc()
+                failure.write_text(reason, encoding="utf-8")
                 print(f"failed: {_last_line(failure)}", flush=True)
     except Timeout:
         print(f"another process is at it: {swept}")
@@ -133,9 +131,9 @@ def _train(settings: Settings, folder: Path) -> tuple[PairSource, PairSource]:
         move(last.settings, settings)
         try:
             trainer = train(last.settings, folder, last)
-        except RunComplete:
+        except RunComplete:  # stopped before its row was written
             opened = open_data(settings.data)
-            return opened.training, opened.validation  # stopped before its row was written
+            return opened.training, opened.validation
     return trainer.train, trainer.validation
 
 
@@ -150,15 +148,12 @@ def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSo
         freeze(model)
     opened = open_data(settings.data)
     test = opened.test if opened.split_has_test else None
-    scores = study_scores(
-        model,
-        train,
-        test or validation,
-        _other_cameras(settings, validation),
-        settings.data.crop,
-        settings.validation.recalibrate_images,
-        device,
-    )
+    others: dict[str, PairSource] = {}
+    if settings.data.other_cameras:
+        assert isinstance(validation, CameraPairs)  # open_data refuses other cameras for real pairs
+        others = {name: validation.through(camera) for name, camera in settings.data.other_cameras.items()}
+    images = settings.validation.recalibrate_images
+    scores = study_scores(model, train, test or validation, others, settings.data.crop, images, device)
     git = git_state() or {}
     return {
         "norm": settings.norm.name,
@@ -181,14 +176,6 @@ def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSo
         "date": f"{datetime.now():%Y-%m-%d}",
         "commit": git.get("commit", "")[:10] + ("+" if git.get("dirty") else ""),
     }
-
-
-def _other_cameras(settings: Settings, validation: PairSource) -> dict[str, PairSource]:
-    """The validation photographs through each of `data.other_cameras`."""
-    if not settings.data.other_cameras:
-        return {}
-    assert isinstance(validation, CameraPairs)  # open_data refuses other cameras for real pairs
-    return {name: validation.through(camera) for name, camera in settings.data.other_cameras.items()}
 
 
 def _kept_mib(settings: Settings) -> float:

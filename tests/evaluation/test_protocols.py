@@ -11,17 +11,9 @@ from torch import Tensor, nn
 
 from enhance.data.images import to_pixels
 from enhance.data.scenes import perceptual_hash
+from enhance.evaluation.cached_weights import LPIPS, LPIPS_GT_MEAN, lpips
 from enhance.evaluation.intervals import interval, scenes_of
-from enhance.evaluation.protocols import (
-    LPIPS,
-    LPIPS_GT_MEAN,
-    PROTOCOLS,
-    Protocols,
-    lpips,
-    summarize,
-    to_8_bits,
-    to_y,
-)
+from enhance.evaluation.protocols import PROTOCOLS, Protocols, summarize, to_8_bits, to_y
 from enhance.evaluation.scores import score
 
 CPU = torch.device("cpu")

@@ -8,14 +8,7 @@ import torch
 from enhance.errors import UserError
 from enhance.evaluation.report import StatisticsScore
 from enhance.evaluation.scores import mean_score, score
-from enhance.evaluation.variants import (
-    FROZEN,
-    OWN,
-    RECALIBRATED,
-    RUNNING,
-    compare_statistics,
-    recalibrate_on_pairs,
-)
+from enhance.evaluation.variants import FROZEN, OWN, RECALIBRATED, RUNNING, compare_statistics, recalibrate_on_pairs
 from enhance.models.model import EnhancementModel
 from enhance.norm.batch import BatchNorm
 from enhance.norm.recalibrate import batch_norms, batch_statistics, recalibrate, running_statistics

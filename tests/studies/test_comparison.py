@@ -8,14 +8,7 @@ import pytest
 from enhance.errors import DataError
 from enhance.evaluation.tables import markdown
 from enhance.run.results import append_row
-from enhance.studies.comparison import (
-    by_statistics,
-    check_key,
-    curves,
-    differences,
-    gap,
-    with_running,
-)
+from enhance.studies.comparison import by_statistics, check_key, curves, differences, gap, with_running
 from enhance.studies.runs import read_runs
 from enhance.studies.study_tables import table
 
