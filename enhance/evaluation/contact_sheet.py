@@ -53,16 +53,11 @@ def draw(
 
 def _strip(score: ImageScore, low: Tensor, target: Tensor, enhance: Callable[[Tensor], Tensor]) -> Image.Image:
     """Name, the three images, and under each what it is and how it scores."""
-    output = (
-        f"output  {score.psnr:.2f} dB, SSIM {score.ssim:.3f}",
-        f"with GT-mean {score.psnr_gt_mean:.2f} dB, {score.ssim_gt_mean:.3f}",
-    )
-    cells = (
-        Cell(to_pixels(low), [f"input  {score.psnr_input:.2f} dB, SSIM {score.ssim_input:.3f}"]),
-        Cell(to_pixels(enhance(low)), output),
-        Cell(to_pixels(target), ["target"]),
-    )
-    return row(cells, name=score.name)
+    dark = f"input  {score.psnr_input:.2f} dB, SSIM {score.ssim_input:.3f}"
+    plain = f"output  {score.psnr:.2f} dB, SSIM {score.ssim:.3f}"
+    gt_mean = f"with GT-mean {score.psnr_gt_mean:.2f} dB, {score.ssim_gt_mean:.3f}"
+    images = ((low, [dark]), (enhance(low), [plain, gt_mean]), (target, ["target"]))
+    return row([Cell(to_pixels(image), lines) for image, lines in images], name=score.name)
 
 
 def networks_of(path: Path, statistics: bool, device: torch.device) -> Networks:

@@ -49,13 +49,13 @@ def row(cells: Sequence[Cell], width: int = CELL, margin: int = GAP, name: str =
     top, height = LINE * bool(name), _height(cells, width)
     size = len(cells) * (width + GAP) - GAP + 2 * margin, top + height + LINE * max(len(cell.lines) for cell in cells)
     drawn = Image.new("RGB", size, _PAPER)
-    write_text(drawn, (margin, LINE // 2), name, 14)
+    _write(drawn, (margin, LINE // 2), name, 14)
     for column, cell in enumerate(cells):
         left = margin + column * (width + GAP)
         drawn.paste(Image.fromarray(cell.image).resize((width, height), Image.Resampling.LANCZOS), (left, top))
         for number, line in enumerate(cell.lines):
             middle = top + height + LINE // 2 + number * (LINE - 4)
-            write_text(drawn, (left, middle), line, 12, _FAINT if number else _TEXT)
+            _write(drawn, (left, middle), line, 12, _FAINT if number else _TEXT)
     return drawn
 
 
@@ -75,14 +75,12 @@ def stack(pictures: Sequence[Image.Image], across: bool = False) -> Image.Image:
 def heading(text: str, width: int, size: int) -> Image.Image:
     """A line of text, two lines high with the gap below it."""
     drawn = Image.new("RGB", (width, 2 * LINE - GAP), _PAPER)
-    write_text(drawn, (GAP, LINE), text, size)
+    _write(drawn, (GAP, LINE), text, size)
     return drawn
 
 
-def write_text(
-    image: Image.Image, left_middle: tuple[int, int], text: str, size: int, colour: tuple[int, int, int] = _TEXT
-) -> None:
-    ImageDraw.Draw(image).text(left_middle, text, colour, ImageFont.load_default(size), anchor="lm")
+def _write(image: Image.Image, place: tuple[int, int], text: str, size: int, colour: tuple[int, ...] = _TEXT) -> None:
+    ImageDraw.Draw(image).text(place, text, colour, ImageFont.load_default(size), anchor="lm")
 
 
 def _height(cells: Sequence[Cell], width: int) -> int:

@@ -21,8 +21,7 @@ def scenes_of(source: PairSource) -> np.ndarray:
 
 def intervals_of_means(scores: list[ImageScore], scenes: np.ndarray) -> dict[str, tuple[float, float]]:
     """The interval of each mean that has one, by field of `ImageScore`."""
-    intervals = {key: interval([getattr(image, key) for image in scores], scenes) for key in TITLES}
-    return {key: ends for key, ends in intervals.items() if ends is not None}
+    return {key: ends for key in TITLES if (ends := interval([getattr(image, key) for image in scores], scenes))}
 
 
 def interval(values: Sequence[float], scenes: np.ndarray) -> tuple[float, float] | None:

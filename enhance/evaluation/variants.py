@@ -37,8 +37,8 @@ def variants(
         training: the run's training pairs, to recalibrate on where the checkpoint is not recalibrated.
 
     Yields:
-        What the statistics are, and a model with them in evaluation mode: `model` itself with those that are saved, and
-        photographs are enhanced with; None where it takes training pairs, and there are none.
+        What the statistics are, and a model with them in evaluation mode: `model` itself with those that are saved;
+        None where it takes training pairs, and there are none.
     """
     if not batch_norms(model):
         return
@@ -102,11 +102,7 @@ def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, dev
 
 
 def recalibrate(model: nn.Module, images: Iterable[Tensor], device: torch.device) -> int:
-    """`recalibrate_on_images`, of the model itself; the number of images.
-
-    Raises:
-        UserError: a batch norm sees a single position of all images.
-    """
+    """As `recalibrate_on_images`, but raises `UserError` where a batch norm sees a single position of all images."""
     try:
         return recalibrate_on_images(model, images, device)
     except TooFewValues as error:
@@ -130,12 +126,10 @@ def compare_statistics(
     """
     choices = []
     for statistics, network in variants(model, checkpoint, training, device):
-        scored, note = None, ""
+        scored, note = None, "not to be had, for the run's training images are not here"
         try:
-            if network is None:
-                note = "not to be had, for the run's training images are not here"
-            else:
-                scored = scores if network is model else score(network, source, device)
+            if network is not None:
+                scored, note = scores if network is model else score(network, source, device), ""
         except UserError as error:
             if statistics != OWN or not isinstance(error.__cause__, torch.OutOfMemoryError):
                 raise
