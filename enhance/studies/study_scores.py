@@ -2,7 +2,6 @@
 other sizes of image. The differences are the parts of a batch norm's loss: docs/study.md."""
 
 import statistics
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -67,7 +66,10 @@ def study_scores(
     if batch_norms(model):
         by_own = by_each_image(model)
         row["psnr_running"] = psnr(model, test)
-        row["psnr_crops"] = psnr(recalibrated(model, _dark_crops(train, crop, count), device), test)
+        chosen = spread(train, count)
+        crops = (chosen.crop(index, crop, np.random.default_rng(index))[0] for index in range(len(chosen)))
+        on_crops = recalibrated(model, (to_tensor(np.ascontiguousarray(dark)) for dark in crops), device)
+        row["psnr_crops"] = psnr(on_crops, test)
         row["psnr_own"] = psnr(by_own, test)
         used = recalibrated(model, dark_images(train, count), device)
     scores = score(used, test, device)
@@ -84,11 +86,3 @@ def study_scores(
             row[f"psnr_own_on_{name}"] = psnr(by_own, pairs)
             row[f"psnr_adapted_on_{name}"] = psnr(recalibrated(used, dark_images(pairs, len(pairs)), device), pairs)
     return row
-
-
-def _dark_crops(train: PairSource, crop: int, count: int) -> Iterator[Tensor]:
-    """`count` dark training crops (3, crop, crop), always the same."""
-    chosen = spread(train, count)
-    for index in range(len(chosen)):
-        low, _ = chosen.crop(index, crop, np.random.default_rng(index))
-        yield to_tensor(np.ascontiguousarray(low))

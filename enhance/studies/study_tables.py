@@ -1,6 +1,5 @@
 """The folder of a comparison: table.md, table.csv and figures."""
 
-import csv
 import math
 from pathlib import Path
 
@@ -66,8 +65,7 @@ def write(runs: pd.DataFrame, key: str, reference: str, folder: Path) -> list[Pa
     parts.append(f"{count}; {interval}.{_between_seeds(runs, key)}\n")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.md").write_text("\n".join(parts), encoding="utf-8")
-    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(psnr)
+    pd.DataFrame(psnr).to_csv(folder / "table.csv", header=False, index=False, lineterminator="\n")
     return [folder / "table.md", folder / "table.csv", *draw_all(runs, key, folder)]
 
 
