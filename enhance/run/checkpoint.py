@@ -47,9 +47,8 @@ def save(checkpoint: Checkpoint, path: Path, previous: Path | None = None) -> No
         with replacing(path, previous) as temporary:
             temporary.write_bytes(content.getvalue())
     except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be written ({error.strerror}); what stood there is intact. Make room, then resume"
-        ) from error
+        cure = "what stood there is intact. Make room, then resume"
+        raise CheckpointError(f"{path}: cannot be written ({error.strerror}); {cure}") from error
 
 
 def load(path: Path) -> Checkpoint:
@@ -58,22 +57,18 @@ def load(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: the file is missing, damaged, or no checkpoint of this project.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint; give a run folder or a .pt file")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); give a run folder or a .pt file") from error
     try:
         _check_members(content)
         values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if values.pop("format") != FORMAT:
+            raise ValueError("of another format")
     except Exception as error:  # torch and zipfile raise many kinds, for as many kinds of damage
-        raise CheckpointError(
-            f"{path}: not a checkpoint of this project, or damaged; give a .pt file that train.py wrote, or another of "
-            "the same folder"
-        ) from error
-    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-        raise CheckpointError(f"{path}: not a checkpoint of this project; give a .pt file that train.py wrote")
+        cure = "give a .pt file that train.py wrote, or another of the same folder"
+        raise CheckpointError(f"{path}: not a checkpoint of this project, or damaged; {cure}") from error
     try:
         values["settings"] = from_dict(values["settings"])
         for part in ("model", "running_statistics"):
@@ -92,9 +87,6 @@ def _check_members(content: bytes) -> None:
 
     The attributes have no checksum, and one of their bits makes a member a folder, which torch.load reads as other
     values; torch.save leaves all of them zero.
-
-    Raises:
-        zipfile.BadZipFile: a member is damaged. zipfile raises other kinds too.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if archive.testzip() or any(member.external_attr for member in archive.infolist()):
@@ -132,32 +124,26 @@ def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> Enha
     try:
         model.load_state_dict(checkpoint.model)
     except (RuntimeError, TypeError, AttributeError) as error:  # the latter two: not even weights
-        raise CheckpointError(
-            f"{path}: its weights do not fit its settings (model={checkpoint.settings.model.name}, "
-            f"norm={checkpoint.settings.norm.name}); the file was changed or mixed up"
-        ) from error
+        names = f"model={checkpoint.settings.model.name}, norm={checkpoint.settings.norm.name}"
+        raise CheckpointError(f"{path}: its weights do not fit its settings ({names}); the file was changed") from error
     return model.to(device).eval()
 
 
-def locate(path: str | None, runs: str, name: str = "best.pt") -> Path:
+def locate(path: str | None, runs: str) -> Path:
     """The checkpoint file that a user means by a file, by a run folder, or by nothing (the newest run in `runs`).
 
     Raises:
         CheckpointError: says where it looked.
     """
-    if path is not None:
-        given = Path(path)
-        if not given.exists():
-            raise CheckpointError(f"{path}: no such file or folder; give a run folder or a .pt file")
-        if given.is_file():
-            return given
-        file = given / "checkpoints" / name
-        if not file.is_file():
-            raise CheckpointError(f"{path}: no checkpoints/{name} in this folder; give a run folder or a .pt file")
-        return file
-    files = sorted(Path(runs).glob(f"*/checkpoints/{name}"), key=lambda file: file.stat().st_mtime)
-    if not files:
-        raise CheckpointError(
-            f"{runs}: no run with a checkpoint here; train first (python train.py), or give checkpoint=PATH"
-        )
-    return files[-1]
+    if path is None:
+        newest = max(Path(runs).glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime, default=None)
+        if newest is None:
+            cure = "train first (python train.py), or give checkpoint=PATH"
+            raise CheckpointError(f"{runs}: no run with a checkpoint here; {cure}")
+        return newest
+    if not Path(path).exists():
+        raise CheckpointError(f"{path}: no such file or folder; give a run folder or a .pt file")
+    file = Path(path) if Path(path).is_file() else Path(path) / BEST
+    if not file.is_file():
+        raise CheckpointError(f"{path}: no {BEST} in this folder; give a run folder or a .pt file")
+    return file

@@ -38,14 +38,14 @@ def create_run_folder(settings: Settings, folder: Path | None = None) -> Path:
 def _new_folder(parent: Path, stem: str) -> Path:
     """The first of stem, stem-2, stem-3 ... that does not exist yet, made."""
     parent.mkdir(parents=True, exist_ok=True)
-    number = 1
+    folder, number = parent / stem, 1
     while True:
-        folder = parent / (stem if number == 1 else f"{stem}-{number}")
         try:
             folder.mkdir()
             return folder
         except FileExistsError:
             number += 1
+            folder = parent / f"{stem}-{number}"
 
 
 def lock_run(folder: Path) -> FileLock:
@@ -60,8 +60,6 @@ def lock_run(folder: Path) -> FileLock:
     except Timeout as error:
         raise SettingsError(f"{folder}: another process is training in it; wait for it, or stop it") from error
     except OSError as error:
-        raise SettingsError(
-            f"{folder}: cannot be written ({error.strerror}); make it writable, or "
-            "copy it to a place that is, then resume"
-        ) from error
+        cure = "make it writable, or copy it to a place that is, then resume"
+        raise SettingsError(f"{folder}: cannot be written ({error.strerror}); {cure}") from error
     return lock

@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from tqdm import tqdm
 
+_LINES = 40  # that a whole run prints without a bar
+
 
 class Progress:
     """Shows step of total, loss, learning rate, images/s, share of waiting for data, PSNR and time left.
@@ -13,15 +15,12 @@ class Progress:
     Args:
         start, total: the first step of this process, and the steps of the run.
         bar: show a bar, on a terminal.
-        lines: how many plain lines the whole run prints without a bar.
     """
 
-    def __init__(self, start: int, total: int, bar: bool, lines: int = 40) -> None:
+    def __init__(self, start: int, total: int, bar: bool) -> None:
         self.total = total
-        self.start = start
+        self.start = self.shown = start
         self.began = time.monotonic()
-        self.every = max(1, total // lines)
-        self.shown = start
         self.psnr = ""
         self.bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True) if bar else None
 
@@ -31,18 +30,14 @@ class Progress:
         if self.bar is not None:
             self.bar.set_postfix_str(facts, refresh=False)
             self.bar.update(step - self.bar.n)
-        elif step - self.shown >= self.every or step == self.total:
+        elif step - self.shown >= max(1, self.total // _LINES) or step == self.total:
             self.shown = step
             left = (time.monotonic() - self.began) / max(1, step - self.start) * (self.total - step)
-            print_line(f"step {step}/{self.total}: {facts}, {_clock(left)} left")
+            print_line(f"step {step}/{self.total}: {facts}, {tqdm.format_interval(left)} left")
 
     def validated(self, line: str, last: float, best: float) -> None:
         """Print the line of a validation, and show its PSNR from now on."""
         self.psnr = f", PSNR {last:.2f} (best {best:.2f})"
-        self.print(line)
-
-    def print(self, line: str) -> None:
-        """Print a line without tearing the bar."""
         print_line(line)
 
     def close(self) -> None:
@@ -55,9 +50,3 @@ def print_line(line: str) -> None:
     with suppress(OSError):
         tqdm.write(line)
         sys.stdout.flush()
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,11 +1,9 @@
 """What a run goes on from."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock
 
 from enhance import ranks
 from enhance.data.fingerprint import with_content
@@ -37,54 +35,49 @@ def restored(given: Settings, overrides: list[str]) -> Iterator[Restored | None]
     Raises:
         UserError: it cannot go on.
     """
-    if given.resume is None:
-        yield None
-        return
+    file: Path | None = None
+    moved = list(MOVABLE)
     if given.resume == "auto":
-        folder = find_run(given)
-        path, moved = folder, list(MOVABLE)
-    else:
+        if folder := find_run(given):
+            file = folder / LAST
+    elif given.resume is not None:
         keys = {word.partition("=")[0]: word for word in overrides}
         if others := [word for key, word in keys.items() if key not in ("resume", *MOVABLE)]:
             raise SettingsError(f"resume={given.resume} goes on with the run's own settings: drop {' '.join(others)}")
-        folder, path = _place(given.resume)
+        file = _named(given.resume)
         moved = [key for key in MOVABLE if key in keys]
-    if folder is None or path is None:
+    if file is None:
         yield None
         return
-    locks: list[FileLock] = []
-    try:
-        last = ranks.from_rank_zero(lambda: _read(folder, path, locks))
+    with ExitStack() as stack:
+        last = ranks.from_rank_zero(lambda: _read(file, stack))
         move(last.settings, given, moved)
-        yield Restored(folder, last)
-    finally:
-        for lock in locks:
-            lock.release()
+        yield Restored(file.parents[1], last)
 
 
-def _read(folder: Path, path: Path, locks: list[FileLock]) -> Checkpoint:
-    """The checkpoint `path`, or the last one where it is the run folder."""
-    locks.append(lock_run(folder))  # first: whoever has it may be about to write a later checkpoint
-    last = checkpoint.load_last(folder) if path in (folder, folder / LAST) else checkpoint.load(path)
+def _named(given: str) -> Path:
+    """The checkpoint that `resume=` names, by itself or by its run folder."""
+    path = Path(given).absolute()
+    file = path if path.is_file() else path / LAST
+    if not (file.parent.name == LAST.parent.name and (file.parents[1] / "config.yaml").is_file()):
+        reason = "lies in no run folder" if path.exists() else "no such run"
+        raise CheckpointError(f"resume={given}: {reason}; give a folder that train.py wrote")
+    return file
+
+
+def _read(file: Path, stack: ExitStack) -> Checkpoint:
+    """The checkpoint, in its run folder, which stays locked within `stack`."""
+    folder = file.parents[1]
+    stack.callback(lock_run(folder).release)  # first: whoever has it may be about to write a later checkpoint
+    last = checkpoint.load_last(folder) if file == folder / LAST else checkpoint.load(file)
     if last.trainer is None:
-        raise CheckpointError(f"resume={path}: lacks what resuming needs; give the run folder, {folder}")
+        raise CheckpointError(f"resume={file}: lacks what resuming needs; give the run folder, {folder}")
     return last
 
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run folder has something to go on from."""
     return any((folder / name).exists() for name in (LAST, PREVIOUS))
-
-
-def _place(given: str) -> tuple[Path, Path]:
-    """The run folder that `resume=` names, by itself or by a checkpoint in it; and what it names."""
-    path = Path(given).absolute()
-    inside = path.parent.name == "checkpoints"
-    folder = path.parents[1] if path.is_file() and inside else path
-    if not (folder / "config.yaml").is_file():
-        reason = "lies in no run folder" if path.exists() else "no such run"
-        raise CheckpointError(f"resume={given}: {reason}; give a folder that train.py wrote")
-    return folder, path
 
 
 def find_run(settings: Settings) -> Path | None:

@@ -24,7 +24,7 @@ from enhance.errors import DataError, RunComplete, UserError
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import BEST, LAST, Checkpoint
 from enhance.run.interrupt import Interrupted, Interruption, stop_on_signal
-from enhance.run.progress import Progress
+from enhance.run.progress import Progress, print_line
 from enhance.run.record import Record
 from enhance.settings import Settings
 from enhance.training.checks import check_batch, check_images
@@ -157,7 +157,7 @@ class Trainer:
             if learner.step == learner.freeze_step:
                 line = recalibrate_and_freeze(settings, learner.model, self.train, self.device)
                 learner.freeze()
-                progress.print(f"step {learner.step}: {line}")
+                print_line(f"step {learner.step}: {line}")
             due = self._due(learner.step + 1)
             with statistics_gap(learner.model, enabled=due) as gaps:
                 learner.advance(batches, meter, run_hooks=due)
@@ -199,7 +199,7 @@ class Trainer:
         for step in learner.skipped.read(learner.step):
             size = self.settings.images_per_step
             names = crop_names(self.train, range((step - 1) * size, step * size), self.settings.seed)
-            progress.print(f"step {step} skipped: its gradient is not finite. Its images: {', '.join(names)}")
+            print_line(f"step {step} skipped: its gradient is not finite. Its images: {', '.join(names)}")
         if learner.skipped.in_a_row >= self.settings.optimizer.max_skipped:
             raise self._diverged(record, f"the gradient of the last {learner.skipped.in_a_row} steps is not finite")
         if learner.overflows:
