@@ -5,7 +5,6 @@ says how much of the error is overall brightness.
 
 from pathlib import Path
 
-from enhance.data.pairs import skipped_message
 from enhance.device import choose_device
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.cached_weights import lpips
@@ -29,38 +28,28 @@ def evaluate(settings: EvaluationSettings) -> None:
     if settings.recalibrate is not None:
         check_statistics(saved, model, f"recalibrate={settings.recalibrate}")
     choice = choose_pairs(saved.settings, settings.data, with_training=settings.recalibrate == "train")
-    evaluation = report.Evaluation(
-        checkpoint=str(path),
-        step=saved.step,
-        model=saved.settings.model.name,
-        norm=saved.settings.norm.name,
-        data=choice.data,
-        split=choice.split,
-        device=str(device),
-        images=len(choice.source),
-        warnings=choice.warnings + skipped_message(choice.source),
-    )
+    source, training = choice.source, choice.training
+    evaluation = report.begin(str(path), saved.step, saved.settings, choice.data, choice.split, source, device)
+    evaluation.warnings = choice.warnings + evaluation.warnings
     print(evaluation.title(), flush=True)
     folder = report.make_folder(Path(settings.out) if settings.out else report.default_folder(path, evaluation))
     measures: dict[str, Measure] = {}
     constant = None
     if settings.protocol == "all":
-        distances, evaluation.remarks = lpips(choice.source, device)
+        distances, evaluation.remarks = lpips(source, device)
         measures = PROTOCOLS | distances
-        if choice.training is not None:  # else a warning says so
-            constant = training_brightness(choice.training)
+        if training is not None:  # else a warning says so
+            constant = training_brightness(training)
             measures |= brightness_measures(constant)
-    evaluation.scores = score(model, choice.source, device, measures)
-    evaluation.statistics = compare_statistics(
-        model, saved, evaluation.scores, choice.source, choice.training, device, settings.recalibrate
-    )
-    scenes = scenes_of(choice.source)
-    evaluation.scenes, evaluation.intervals = int(scenes.max()) + 1, intervals_of_means(evaluation.scores, scenes)
-    evaluation.protocols = summarize(evaluation.scores, scenes)
+    evaluation.scores = scores = score(model, source, device, measures)
+    evaluation.statistics = compare_statistics(model, saved, scores, source, training, device, settings.recalibrate)
+    scenes = scenes_of(source)
+    evaluation.scenes, evaluation.intervals = int(scenes.max()) + 1, intervals_of_means(scores, scenes)
+    evaluation.protocols = summarize(scores, scenes)
     if constant is not None:
-        evaluation.brightness = brightness(evaluation.scores, constant)
+        evaluation.brightness = brightness(scores, constant)
     print(report.terminal_table(evaluation))
-    sheet = contact_sheet.draw(evaluation.scores, choice.source, AnySize(model, device).enhance, evaluation.title())
+    sheet = contact_sheet.draw(scores, source, AnySize(model, device).enhance, evaluation.title())
     with report.writing(folder):
         report.write(evaluation, folder)
         sheet.save(folder / "contact_sheet.png")

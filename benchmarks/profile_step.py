@@ -20,6 +20,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile, record_function
+from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from enhance.cost.measure import seconds
 from enhance.settings import command
@@ -37,6 +38,7 @@ OUT = Path("profiles")
 def named_ranges(learner: Learner) -> Iterator[None]:
     """Within, the parts of a step have a name in the profiler."""
     functions = {
+        "data": (_BaseDataLoaderIter, "__next__"),
         "forward": (learner.losses, "forward"),
         "backward": (Tensor, "backward"),
         "optimizer": (learner.optimizer, "step"),

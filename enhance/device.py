@@ -64,16 +64,11 @@ def out_of_memory_hint(device: torch.device, hint: str | Callable[[], str]) -> I
     try:
         yield
     except torch.OutOfMemoryError as error:
-        in_use = _memory_in_use(device)
-        hint = hint if isinstance(hint, str) else hint()
-        raise UserError(f"{device}: out of memory{in_use}: {hint}") from error
-
-
-def _memory_in_use(device: torch.device) -> str:
-    if not torch.cuda.is_available():
-        return ""
-    free, total = (size / 2**30 for size in torch.cuda.mem_get_info(device))
-    return f" ({peak_memory_gib(device):.1f} GiB were in use at once, {free:.1f} of {total:.1f} are free)"
+        sizes = ""
+        if torch.cuda.is_available():
+            free, total = (size / 2**30 for size in torch.cuda.mem_get_info(device))
+            sizes = f" ({peak_memory_gib(device):.1f} GiB were in use at once, {free:.1f} of {total:.1f} are free)"
+        raise UserError(f"{device}: out of memory{sizes}: {hint if isinstance(hint, str) else hint()}") from error
 
 
 def available_memory(device: torch.device) -> int | None:
@@ -100,26 +95,22 @@ def peak_memory_gib(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
 
 
-def reset_peak_memory(device: torch.device) -> None:
-    """Have `peak_memory_gib` count a CUDA device's memory anew; that of a process cannot be."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done its work; the CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def set_up_torch(threads: int | None, deterministic: bool) -> None:
-    """Set what holds for the whole process of a training run.
+def set_up_torch(device: torch.device, threads: int | None, deterministic: bool) -> None:
+    """Set what holds for the whole process of a training run on the device.
 
     Args:
         threads: CPU threads; None leaves torch's choice.
         deterministic: only algorithms that repeat bit for bit.
     """
     keep_freed_memory()
+    if device.type == "cuda":  # whose peak an earlier run of a sweep may have left
+        torch.cuda.reset_peak_memory_stats(device)
     if threads is not None:
         torch.set_num_threads(threads)
     if deterministic:
@@ -145,8 +136,6 @@ def keep_freed_memory() -> None:
     step of `model=unet_small norm=bn` in bfloat16. Only glibc has the switch; elsewhere nothing happens.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
-        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        library.mallopt(_M_MMAP_THRESHOLD, 2**28)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+        trim_threshold, mmap_threshold = -1, -3  # malloc.h
+        library.mallopt(trim_threshold, 2**31 - 1)
+        library.mallopt(mmap_threshold, 2**28)

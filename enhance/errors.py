@@ -32,12 +32,7 @@ class ExportError(UserError):
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
     """End the process with exit code 2 and the message alone on a `UserError`, with 130 on Ctrl-C; anything else keeps
-    its traceback.
-
-    Example:
-        >>> with exit_on_user_error():
-        ...     main()
-    """
+    its traceback."""
     try:
         yield
     except UserError as error:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from enhance.data.pairs import PairSource, skipped_message
 from enhance.errors import SettingsError
 from enhance.evaluation import tables
 from enhance.evaluation.intervals import TITLES
@@ -19,6 +20,7 @@ from enhance.evaluation.overall_brightness import Brightness
 from enhance.evaluation.protocols import Protocols, protocol_table
 from enhance.evaluation.scores import SCORES, ImageScore, mean_score
 from enhance.files import replacing
+from enhance.settings import Settings
 
 GT_MEAN = "GT-mean: the output is first scaled to the reference's mean brightness, which no user has."
 STATISTICS = "batch norm: running statistics as training left them; recalibrated over whole training images."
@@ -61,6 +63,14 @@ class Evaluation:
             f"{self.checkpoint} ({self.model}, norm={self.norm}, step {self.step}) "
             f"on {self.data}, {self.split}: {self.images} image{'s' * (self.images != 1)}"
         )
+
+
+def begin(
+    checkpoint: str, step: int, run: Settings, data: str, split: str, source: PairSource, device: torch.device
+) -> Evaluation:
+    """What will be scored of a run's checkpoint; the scores are yet to come."""
+    names, warnings = (run.model.name, run.norm.name, data), skipped_message(source)
+    return Evaluation(checkpoint, step, *names, split, str(device), len(source), warnings=warnings)
 
 
 def default_folder(checkpoint: Path, evaluation: Evaluation) -> Path:

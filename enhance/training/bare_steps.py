@@ -1,10 +1,6 @@
 """The steps of a run without what is around them, for measuring: no validation, no checkpoint, no run folder."""
 
-from collections.abc import Iterator
-
 import torch
-from torch import Tensor, nn
-from torch.profiler import record_function
 
 from enhance.cost.measure import allocated_peak
 from enhance.cost.memory import MemoryPlan
@@ -18,37 +14,22 @@ _STEPS = 2  # the first one makes the optimizer's state, the second one meets it
 
 
 class BareSteps:
-    """Steps of a new run, one a call: data, forward, backward, optimizer, ema.
-
-    Raises:
-        UserError: data or settings that cannot be used.
-    """
+    """Steps of a new run, one a call: data, forward, backward, optimizer, ema. Raises what `Trainer` raises."""
 
     def __init__(self, settings: Settings) -> None:
         trainer = Trainer(settings)
         self.learner = trainer.learner
+        self.batches = trainer.batches()
         self.meter = Meter()
-        self._batches = trainer.batches()
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return self
-
-    def __next__(self) -> Tensor:
-        with record_function("data"):
-            return next(self._batches)
 
     def __call__(self) -> None:
         """One step, to its end on the device."""
-        self.learner.advance(self, self.meter, run_hooks=False)
+        self.learner.advance(self.batches, self.meter, run_hooks=False)
         synchronize(self.learner.device)
 
 
 def measured_peak(plan: MemoryPlan) -> int:
-    """Most bytes that the planned step allocates on the plan's device, in two steps on noise.
-
-    Raises:
-        UserError: from the step.
-    """
+    """Most bytes that the planned step allocates on the plan's device, in two steps on noise."""
     settings = plan.settings
     learner = Learner(settings, plan.device, plan.dtype, _STEPS)
     shape = (2, settings.batch_size, 3, settings.data.crop, settings.data.crop)
@@ -58,9 +39,6 @@ def measured_peak(plan: MemoryPlan) -> int:
         for _ in range(_STEPS):
             learner.advance(batches, Meter(), run_hooks=True)
 
-    before = _bytes(learner.model) + _bytes(learner.average.model)
+    models = (learner.model, learner.average.model)
+    before = sum(tensor.nbytes for model in models for tensor in (*model.parameters(), *model.buffers()))
     return before + allocated_peak(steps, learner.device)
-
-
-def _bytes(model: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))

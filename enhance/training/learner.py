@@ -1,9 +1,9 @@
 """What learns in a run, and one step of its learning."""
 
-import contextlib
 import math
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -18,12 +18,11 @@ from enhance.norm.batch import freeze
 from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
 from enhance.training.average import WeightAverage
-from enhance.training.freezing import freeze_step
+from enhance.training.batch_norms import freeze_step
 from enhance.training.loss import Loss, compiled, training_loss
-from enhance.training.meter import Meter
+from enhance.training.meter import Meter, Skipped
 from enhance.training.objective import Objective
 from enhance.training.schedule import build_optimizer, learning_rate
-from enhance.training.skipped import Skipped
 
 Batches = Iterator[Tensor]  # low and normal, uint8 (2, N, 3, H, W), on the CPU
 
@@ -32,8 +31,6 @@ class Learner:
     """A model, its moving average and its optimizer. Each rank has its own; they are the same after every step.
 
     Args:
-        settings: validated settings of the run.
-        device: the model lives and learns there.
         dtype: what the forward pass computes in.
         steps: optimizer steps of the whole run.
         early_steps: those in which the model's early parameters learn; None: all.
@@ -101,11 +98,16 @@ class Learner:
 
     def _backward(self, batches: Batches, meter: Meter, run_hooks: bool, number: int) -> Tensor:
         """Add the gradient of batch `number` of the step; its loss."""
-        with meter.waiting():
-            images = next(batches)
-        low, normal = self._to_device(images)
+        start = time.perf_counter()
+        images = next(batches)
+        meter.waited += time.perf_counter() - start
+        images = images.to(self.device, non_blocking=True)  # as it lies: another format would not be page-locked
+        low, normal = [side.to(torch.float32, memory_format=self._memory_format).div_(255) for side in images]
         del images  # else they take memory through the step
-        with out_of_memory_hint(self.device, self._less_memory), repeating_shapes(), self._synchronized(number):
+        # Ranks exchange gradients with the last batch of a step, which holds the sum of all.
+        is_last = number == self.settings.accumulate - 1
+        exchange = nullcontext() if self._parallel is None or is_last else self._parallel.no_sync()
+        with out_of_memory_hint(self.device, self._less_memory), repeating_shapes(), exchange:
             loss, parts = (self._parallel or self.losses)(low, normal, run_hooks)
             self._scaler.scale(loss / self.settings.accumulate).backward()
         meter.add(len(low), loss.detach(), parts)
@@ -133,24 +135,11 @@ class Learner:
 
     def _stop_early_parameters(self) -> None:
         """From now on they stay as they are, and no time goes into their gradients."""
-        learning = [parameter for parameter in self.model.early_parameters() if parameter.requires_grad]
-        if not learning:
-            return
-        for parameter in learning:
-            parameter.requires_grad_(False)
-        self._parallel = None  # before the next one, for it hooks on the parameters
-        self._parallel = self._distributed()  # it waits for the gradients of those that had one when it was made
-
-    def _synchronized(self, number: int) -> AbstractContextManager[None]:
-        """Ranks exchange gradients with the last batch of a step, which holds the sum of all."""
-        if self._parallel is None or number == self.settings.accumulate - 1:
-            return contextlib.nullcontext()
-        return self._parallel.no_sync()
-
-    def _to_device(self, images: Tensor) -> list[Tensor]:
-        """uint8 (2, N, 3, H, W) on the CPU -> low and normal, float32 in [0, 1], on the device."""
-        images = images.to(self.device, non_blocking=True)  # as it lies: another format would not be page-locked
-        return [side.to(torch.float32, memory_format=self._memory_format).div_(255) for side in images]
+        if learning := [parameter for parameter in self.model.early_parameters() if parameter.requires_grad]:
+            for parameter in learning:
+                parameter.requires_grad_(False)
+            self._parallel = None  # before the next one, for it hooks on the parameters
+            self._parallel = self._distributed()  # it waits for the gradients of those that had one when it was made
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs for resuming, besides the moving average."""

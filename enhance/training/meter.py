@@ -1,8 +1,6 @@
-"""What is measured over the steps between two readings of the loss."""
+"""What is measured over steps, and read together so that the device is rarely waited for."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -11,43 +9,55 @@ from enhance import ranks
 
 
 class Meter:
-    """Sums of a few steps, read together so that the device is rarely waited for."""
+    """Sums over steps, from now on."""
 
     def __init__(self) -> None:
-        self.grad_norm = torch.tensor(0.0)
-        self._restart()
-
-    def _restart(self) -> None:
-        self.began = time.perf_counter()
-        self.waited = 0.0
-        self.images = 0
-        self.batches: Tensor | int = 0
-        self.sums: dict[str, Tensor] = {}
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Counts the time within as waiting for data."""
-        start = time.perf_counter()
-        yield
-        self.waited += time.perf_counter() - start
+        self.grad_norm = torch.tensor(0.0)  # of the last step
+        self.waited = 0.0  # seconds for data
+        self._began = time.perf_counter()
+        self._images = 0
+        self._batches: Tensor | int = 0  # those whose loss is finite
+        self._sums: dict[str, Tensor] = {}
 
     def add(self, images: int, loss: Tensor, parts: dict[str, Tensor]) -> None:
         """Count one batch; its values where its loss is finite."""
-        self.images += images
+        self._images += images
         finite = loss.isfinite()
-        self.batches = self.batches + finite
+        self._batches = self._batches + finite
         values = {"loss": loss} | parts
-        self.sums = {name: self.sums.get(name, 0) + value.where(finite, 0) for name, value in values.items()}
+        self._sums = {name: self._sums.get(name, 0) + value.where(finite, 0) for name, value in values.items()}
 
     def read(self) -> dict[str, float]:
-        """Means over the ranks since the last reading; NaN where no loss was finite."""
-        sums = ranks.all_sum(torch.stack([torch.as_tensor(self.batches).float(), *self.sums.values()]))
-        means = {f"train/{name}": value for name, value in zip(self.sums, (sums[1:] / sums[0]).tolist(), strict=True)}
-        seconds = time.perf_counter() - self.began
-        values = means | {
+        """Means over the ranks; NaN where no loss was finite."""
+        sums = ranks.all_sum(torch.stack([torch.as_tensor(self._batches).float(), *self._sums.values()]))
+        means = (sums[1:] / sums[0]).tolist()
+        seconds = time.perf_counter() - self._began
+        return {f"train/{name}": mean for name, mean in zip(self._sums, means, strict=True)} | {
             "train/grad_norm": self.grad_norm.item(),
-            "system/images_per_second": self.images * ranks.world_size() / seconds,
+            "system/images_per_second": self._images * ranks.world_size() / seconds,
             "system/data_wait": self.waited / seconds,
         }
-        self._restart()
-        return values
+
+
+class Skipped:
+    """Counts steps that are not taken, because a gradient of any rank is not finite."""
+
+    def __init__(self, total: int = 0) -> None:
+        self.total = total  # of the run
+        self.in_a_row = 0  # up to the last step that was read
+        self._flags: list[Tensor] = []
+
+    def note(self, skipped: Tensor) -> None:
+        """Take in whether the next step was skipped, a number: 1 or 0."""
+        self._flags.append(skipped)
+
+    def read(self, step: int) -> list[int]:
+        """Those of the steps since the last reading that were skipped; `step` is the number of the last one."""
+        flags = ranks.all_sum(torch.stack(self._flags).float()).tolist() if self._flags else []
+        first = step - len(flags) + 1
+        self._flags = []
+        for flag in flags:
+            self.in_a_row = self.in_a_row + 1 if flag else 0
+        skipped = [first + index for index, flag in enumerate(flags) if flag]
+        self.total += len(skipped)
+        return skipped

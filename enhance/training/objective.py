@@ -1,16 +1,19 @@
 """What training minimizes: weighted parts, each a distance between output and target."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance.errors import SettingsError
+from enhance.evaluation.cached_weights import cached_file, missing
 from enhance.settings import ObjectiveSettings
-from enhance.training.perceptual import Perceptual
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # of (N, 3, H, W) each; (N, ...) whose mean it is
+RELU3_3 = 16  # layers of torchvision's VGG-16 up to and with it
 
 
 class Objective(nn.Module):
@@ -64,3 +67,45 @@ class Objective(nn.Module):
         window = self.window.expand(channels, 1, -1)
         along = F.conv2d(image, window.unsqueeze(2), groups=channels)
         return F.conv2d(along, window.unsqueeze(3), groups=channels)
+
+
+class Perceptual(nn.Module):
+    """|difference of the features of VGG-16 at relu3_3| (Johnson et al. 2016, arXiv 1603.08155), (N, 256, H/4, W/4).
+
+    Args:
+        weights: file of torchvision's VGG-16 weights; None takes the one in torch's cache. Nothing is fetched.
+
+    Raises:
+        SettingsError: the file is missing, or holds something else.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, weights: str | None = None) -> None:
+        super().__init__()
+        from torchvision.models import VGG16_Weights, vgg16  # here: it takes a second, and few runs need it
+
+        url = VGG16_Weights.IMAGENET1K_V1.url
+        file = Path(weights) if weights else cached_file(url)
+        if not file.is_file():
+            raise SettingsError(f"objective.perceptual: {missing(file, url)}, or give objective.vgg=FILE")
+        model = vgg16(init_weights=False)
+        try:
+            model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        except Exception as error:  # of many kinds, for as many kinds of damage
+            raise SettingsError(f"objective.vgg={file}: holds no weights of torchvision's VGG-16") from error
+        self.features = model.features[:RELU3_3].eval().requires_grad_(False)
+        for layer in self.features:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self._features(target)
+        return (self._features(output) - wanted).abs()
+
+    def _features(self, image: Tensor) -> Tensor:
+        return self.features((image - self.mean) / self.deviation)

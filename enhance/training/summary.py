@@ -7,7 +7,7 @@ from enhance.cost.memory import MemoryPlan
 from enhance.data.pairs import PairSource, skipped_message
 from enhance.models.build import count_gflops, count_parameters
 from enhance.run.provenance import provenance
-from enhance.training.checks import batch_warnings
+from enhance.training.batch_norms import batch_warnings
 from enhance.training.learner import Learner
 
 
@@ -16,7 +16,7 @@ def summary(
 ) -> tuple[dict[str, Any], list[str]]:
     """The values for provenance.json, and lines that tell how large model, data and precision are, and warn of what a
     user may not expect."""
-    settings, model = learner.settings, learner.model
+    settings, model, processes = learner.settings, learner.model, ranks.world_size()
     parameters, gflops = count_parameters(model), count_gflops(model)
     values = provenance(settings, learner.device) | {
         "resumed_at_step": learner.step,
@@ -34,10 +34,8 @@ def summary(
         f"{learner.steps} steps of {settings.images_per_step} crops of {settings.data.crop} px",
         plan.line(),
     ]
-    if ranks.world_size() > 1:
-        lines.append(
-            f"{ranks.world_size()} processes, {settings.batch_size // ranks.world_size()} crops of each batch for each"
-        )
+    if processes > 1:
+        lines.append(f"{processes} processes, {settings.batch_size // processes} crops of each batch for each")
     if settings.compile:
         lines.append("compile=true: the first step takes a minute or so")
     return values, [*lines, *skipped_message(train), *batch_warnings(settings, model)]

@@ -12,14 +12,7 @@ from enhance.data.batches import crop_names, training_batches, worker_errors
 from enhance.data.fingerprint import with_content
 from enhance.data.open import open_data
 from enhance.data.pairs import spread
-from enhance.device import (
-    available_memory,
-    choose_device,
-    out_of_memory_hint,
-    peak_memory_gib,
-    reset_peak_memory,
-    set_up_torch,
-)
+from enhance.device import available_memory, choose_device, out_of_memory_hint, peak_memory_gib, set_up_torch
 from enhance.errors import DataError, RunComplete, UserError
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import BEST, LAST, Checkpoint
@@ -27,14 +20,13 @@ from enhance.run.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.run.progress import Progress, print_line
 from enhance.run.record import Record
 from enhance.settings import Settings
+from enhance.training.batch_norms import recalibrate, recalibrate_for_validation, statistics_gap
 from enhance.training.checks import check_batch, check_images
-from enhance.training.freezing import recalibrate_and_freeze
 from enhance.training.learner import Batches, Learner
 from enhance.training.meter import Meter
 from enhance.training.schedule import exposure_steps, total_steps
-from enhance.training.statistics_gap import statistics_gap
 from enhance.training.summary import summary
-from enhance.training.validation import Validation, recalibrate_for, strips, validate, write_report
+from enhance.training.validation import Validation, strips, validate, write_report
 
 READ_EVERY = 20  # steps between two looks at the loss: each look waits for the device
 
@@ -63,12 +55,9 @@ def train(settings: Settings, folder: Path | None = None, last: Checkpoint | Non
 
 
 class Trainer:
-    """Trains one U-Net as the settings say.
+    """Trains one U-Net as the settings, which are validated, say.
 
     Everything that can be wrong is checked here, before the first step; nothing is written.
-
-    Args:
-        settings: validated settings of the run.
 
     Raises:
         UserError: data or settings that cannot be used.
@@ -77,8 +66,7 @@ class Trainer:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.device = choose_device(settings.device)
-        set_up_torch(settings.threads, settings.deterministic)
-        reset_peak_memory(self.device)  # of the runs of a sweep before this one
+        set_up_torch(self.device, settings.threads, settings.deterministic)
         self.plan = check_memory(settings, self.device, available_memory(self.device))
         opened = open_data(settings.data)
         self.train, self.validation = opened.training, opened.validation
@@ -139,9 +127,8 @@ class Trainer:
         if self.saved_step != learner.step:
             raise UserError(f"{record.folder}: step {learner.step} could not be saved; make room, then resume")
         if stopped:
-            print(
-                f"stopped at step {learner.step} of {learner.steps}; go on with: python train.py resume={record.folder}"
-            )
+            cure = f"go on with: python train.py resume={record.folder}"
+            print(f"stopped at step {learner.step} of {learner.steps}; {cure}")
             raise SystemExit(stopped.exit_code)
         best = f"best validation PSNR {self.best:.2f} dB" if self.best > -math.inf else f"{BEST} could not be written"
         print(f"{best}; run folder {record.folder}")
@@ -155,20 +142,23 @@ class Trainer:
                 meter = Meter()
                 continue
             if learner.step == learner.freeze_step:
-                line = recalibrate_and_freeze(settings, learner.model, self.train, self.device)
+                spared_by = "schedule.freeze_after=1"
+                count, seconds = recalibrate(settings, learner.model, self.train, self.device, spared_by)
                 learner.freeze()
-                print_line(f"step {learner.step}: {line}")
+                done = f"batch norms recalibrated on {count} whole training images and frozen, {seconds:.1f} s"
+                print_line(f"step {learner.step}: {done}")
             due = self._due(learner.step + 1)
             with statistics_gap(learner.model, enabled=due) as gaps:
                 learner.advance(batches, meter, run_hooks=due)
             self.scores = {}
             if due or learner.step % READ_EVERY == 0:
                 self._read(meter, record, progress)
+                meter = Meter()
             if due:
                 record.scalars(learner.step, gaps)
         if self.saved_step != learner.step or not self.validated:
             self._save(record, LAST)  # at once: after a signal there may be little time
-            if recalibrate_for(settings, learner.average.model, self.train, self.device) is not None:
+            if recalibrate_for_validation(settings, learner.average.model, self.train, self.device) is not None:
                 self._save(record, LAST)
 
     def batches(self) -> Batches:
@@ -237,15 +227,14 @@ class Trainer:
 
     def _show(self, record: Record, validation: Validation) -> None:
         """Pictures of a validation, and after the last one its report."""
-        learner, model = self.learner, self.learner.average.model
+        learner, mean = self.learner, validation.mean
         if not record.writes:
             return
-        for name, images in strips(model, spread(self.validation, self.settings.validation.strips), self.device):
+        shown = spread(self.validation, self.settings.validation.strips)
+        for name, images in strips(learner.average.model, shown, self.device):
             record.strip(learner.step, name, images)
         if learner.step == learner.steps:
-            name, mean = record.folder.name, validation.mean
-            arguments = (name, self.settings, learner.step, validation, model, self.validation, self.device)
-            record.files("validation", lambda folder: write_report(folder, *arguments))
+            record.files("validation", lambda folder: write_report(folder, learner, validation.scores, self.validation))
             metrics = {"hparam/psnr": mean["psnr"], "hparam/ssim": mean["ssim"], "hparam/best_psnr": self.best}
             record.hyperparameters(metrics)
 
@@ -271,9 +260,6 @@ class Trainer:
         return {"training": self.train.names, "validation": self.validation.names, "sizes": self.train.sizes}
 
     def _diverged(self, record: Record, reason: str) -> UserError:
-        folder = record.folder / "checkpoints"
-        saved = f"; the last good checkpoints are in {folder}" if self.saved_step >= 0 else ""
-        return UserError(
-            f"{reason} at step {self.learner.step}: lower optimizer.lr, set optimizer.clip, or take "
-            f"precision=fp32{saved}"
-        )
+        cure = "lower optimizer.lr, set optimizer.clip, or take precision=fp32"
+        saved = f"; the last good checkpoints are in {record.folder / LAST.parent}" if self.saved_step >= 0 else ""
+        return UserError(f"{reason} at step {self.learner.step}: {cure}{saved}")

@@ -11,16 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enhance import ranks
-from enhance.data.pairs import PairSource, Part, WholePairs, skipped_message
-from enhance.device import out_of_memory_hint
+from enhance.data.pairs import PairSource, Part, WholePairs
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.scores import ImageScore, mean_score, score
-from enhance.evaluation.variants import recalibrate_on_pairs
 from enhance.inference.enhancer import AnySize
 from enhance.models.model import EnhancementModel
-from enhance.norm.recalibrate import batch_norms
 from enhance.run.interrupt import Interrupted, Interruption
 from enhance.settings import Settings
+from enhance.training.batch_norms import recalibrate_for_validation
+from enhance.training.learner import Learner
 
 STRIP_SIDE = 640
 
@@ -54,21 +53,6 @@ class Validation:
         return values
 
 
-def recalibrate_for(
-    settings: Settings, model: EnhancementModel, train: PairSource, device: torch.device
-) -> float | None:
-    """Recalibrate the model's batch norms on whole training images where the settings ask for it; the seconds it
-    took, or None where there was nothing to do."""
-    if not settings.validation.recalibrate or not batch_norms(model):
-        return None
-    start = time.perf_counter()
-    with out_of_memory_hint(
-        device, "recalibration takes 8 whole images; choose a smaller model=, or validation.recalibrate=false"
-    ):
-        recalibrate_on_pairs(model, train, settings.validation.recalibrate_images, device)
-    return time.perf_counter() - start
-
-
 def validate(
     settings: Settings,
     model: EnhancementModel,
@@ -87,7 +71,8 @@ def validate(
     local = _Interruptible(validation, ranks.local_share(list(range(len(validation)))), stopped)
     scores: list[ImageScore] = []
     with contextlib.suppress(Interrupted):
-        seconds = recalibrate_for(settings, model, _Interruptible(train, list(range(len(train))), stopped), device)
+        images = _Interruptible(train, list(range(len(train))), stopped)
+        seconds = recalibrate_for_validation(settings, model, images, device)
         scores = score(model, local, device)
     if stopped.on_any_rank():
         raise Interrupted
@@ -113,41 +98,20 @@ def strips(model: EnhancementModel, source: WholePairs, device: torch.device) ->
     enhance = AnySize(model, device).enhance
     for index, name in enumerate(source.names):
         low, normal = source.whole(index)
-        yield f"input output target/{name}", [_shrunk(image) for image in (low, enhance(low), normal)]
+        images = [low, enhance(low), normal]
+        longest = max(low.shape[1:])
+        if longest > STRIP_SIDE:
+            size = [max(1, round(side * STRIP_SIDE / longest)) for side in low.shape[1:]]
+            images = [F.interpolate(image[None], size, mode="area")[0] for image in images]
+        yield f"input output target/{name}", images
 
 
-def _shrunk(image: Tensor) -> Tensor:
-    """(3, H, W), at most `STRIP_SIDE` px wide and high."""
-    longest = max(image.shape[-2:])
-    if longest <= STRIP_SIDE:
-        return image
-    size = [max(1, round(side * STRIP_SIDE / longest)) for side in image.shape[-2:]]
-    return F.interpolate(image[None], size, mode="area")[0]
-
-
-def write_report(
-    folder: Path,
-    checkpoint: str,
-    settings: Settings,
-    step: int,
-    validation: Validation,
-    model: EnhancementModel,
-    source: PairSource,
-    device: torch.device,
-) -> None:
-    """Write the report of a validation into `folder`, with its contact sheet."""
-    evaluation = report.Evaluation(
-        checkpoint=checkpoint,
-        step=step,
-        model=settings.model.name,
-        norm=settings.norm.name,
-        data=settings.data.name,
-        split="validation",
-        device=str(device),
-        images=len(source),
-        scores=validation.scores,
-        warnings=skipped_message(source),
-    )
+def write_report(folder: Path, learner: Learner, scores: list[ImageScore], source: PairSource) -> None:
+    """Write the report of a validation of `source` into `folder`, which lies in the run's, with its contact sheet."""
+    settings, model = learner.settings, learner.average.model
+    name, data, device = folder.parent.name, settings.data.name, learner.device
+    evaluation = report.begin(name, learner.step, settings, data, "validation", source, device)
+    evaluation.scores = scores
     report.write(evaluation, folder)
-    sheet = contact_sheet.draw(validation.scores, source, AnySize(model, device).enhance, evaluation.title())
+    sheet = contact_sheet.draw(scores, source, AnySize(model, device).enhance, evaluation.title())
     sheet.save(folder / "contact_sheet.png")

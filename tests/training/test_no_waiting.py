@@ -125,6 +125,6 @@ def test_whole_steps_on_a_device(precision: str) -> None:
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(3):
-            steps.learner.advance(steps, steps.meter, run_hooks=False)
+            steps.learner.advance(steps.batches, steps.meter, run_hooks=False)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from enhance.norm.batch import BatchNorm
-from enhance.training.statistics_gap import statistics_gap
+from enhance.training.batch_norms import statistics_gap
 
 
 @pytest.mark.parametrize("layer", [BatchNorm(1, momentum=0.0), nn.BatchNorm2d(1, momentum=0.0)])
