@@ -3,11 +3,11 @@
 Without torchrun there is one rank, and nothing here does anything.
 """
 
-import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -48,30 +48,26 @@ def process_group() -> Iterator[None]:
         yield
         return
     if torch.cuda.is_available():
-        if (number := int(os.environ["LOCAL_RANK"])) >= torch.cuda.device_count():
-            raise SettingsError(
-                f"--nproc-per-node: process {number} of this machine has no device of its own; torch sees "
-                f"{torch.cuda.device_count()} CUDA devices here: start as many processes"
-            )
+        number, devices = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if number >= devices:
+            cure = f"torch sees {devices} CUDA devices here: start as many processes"
+            raise SettingsError(f"--nproc-per-node: process {number} of this machine has no device of its own; {cure}")
         torch.cuda.set_device(number)
     try:
         _initialize()
-        with contextlib.ExitStack() as stack:
-            if not is_rank_zero():
-                stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+        with open(os.devnull, "w") as nowhere, redirect_stdout(sys.stdout if is_rank_zero() else nowhere):
             yield
     except UserError as error:
         if is_rank_zero():
             raise
         raise UserError(f"process {rank()} of {world_size()}: {error}") from error
     except RuntimeError as error:
-        if not _is_from_lost_peer(error):
+        of_others = ("Connection", "gloo", "NCCL", "process group")
+        if not isinstance(error, distributed.DistError) and not any(word in str(error) for word in of_others):
             raise
         message = str(error).partition("\n")[0]
-        raise UserError(
-            f"another process of this run ended, and this one with it: the other may say why. Last error: {message!r}; "
-            "resume=RUN goes on"
-        ) from error
+        cure = f"the other may say why. Last error: {message!r}; resume=RUN goes on"
+        raise UserError(f"another process of this run ended, and this one with it: {cure}") from error
     finally:
         if _is_initialized():
             distributed.destroy_process_group()
@@ -90,7 +86,7 @@ def from_rank_zero(decide: Callable[[], T]) -> T:
     """What the first rank decides, on every rank; so is a `UserError` that it raises."""
     if world_size() == 1:
         return decide()
-    decision: list[T | UserError | None] = [None]
+    decision: list[Any] = [None]
     if is_rank_zero():
         try:
             decision = [decide()]
@@ -99,7 +95,7 @@ def from_rank_zero(decide: Callable[[], T]) -> T:
     distributed.broadcast_object_list(decision)
     if isinstance(decision[0], UserError):
         raise decision[0]
-    return decision[0]  # type: ignore[return-value]
+    return decision[0]
 
 
 def all_max(value: int) -> int:
@@ -142,8 +138,3 @@ def all_gather(local_items: list[T]) -> list[T]:
 
 def _is_initialized() -> bool:
     return distributed.is_available() and distributed.is_initialized()
-
-
-def _is_from_lost_peer(error: Exception) -> bool:
-    words = ("Connection", "gloo", "NCCL", "process group")
-    return isinstance(error, distributed.DistError) or any(word in str(error) for word in words)

@@ -34,7 +34,7 @@ def check_batch(settings: Settings, train: PairSource) -> None:
         )
 
 
-def check_images(folder: Path, before: dict[str, list[Any]], here: dict[str, list[Any]]) -> None:
+def check_images(folder: Path, before: dict[str, Any], here: dict[str, Any]) -> None:
     """A run goes on with the images that it had: their names, and the sizes of those to train on, where its checkpoint
     keeps them.
 

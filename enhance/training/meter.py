@@ -54,10 +54,9 @@ class Skipped:
     def read(self, step: int) -> list[int]:
         """Those of the steps since the last reading that were skipped; `step` is the number of the last one."""
         flags = ranks.all_sum(torch.stack(self._flags).float()).tolist() if self._flags else []
-        first = step - len(flags) + 1
         self._flags = []
         for flag in flags:
             self.in_a_row = self.in_a_row + 1 if flag else 0
-        skipped = [first + index for index, flag in enumerate(flags) if flag]
+        skipped = [number for number, flag in enumerate(flags, step - len(flags) + 1) if flag]
         self.total += len(skipped)
         return skipped

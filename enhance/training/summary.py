@@ -14,8 +14,7 @@ from enhance.training.learner import Learner
 def summary(
     learner: Learner, plan: MemoryPlan, train: PairSource, validation: PairSource
 ) -> tuple[dict[str, Any], list[str]]:
-    """The values for provenance.json, and lines that tell how large model, data and precision are, and warn of what a
-    user may not expect."""
+    """The values for provenance.json, and lines that tell how large all is and warn of what a user may not expect."""
     settings, model, processes = learner.settings, learner.model, ranks.world_size()
     parameters, gflops = count_parameters(model), count_gflops(model)
     values = provenance(settings, learner.device) | {

@@ -4,7 +4,6 @@ import math
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from enhance import ranks
 from enhance.cost.memory import check_memory
@@ -71,6 +70,7 @@ class Trainer:
         opened = open_data(settings.data)
         self.train, self.validation = opened.training, opened.validation
         check_batch(settings, self.train)
+        self._images = {"training": self.train.names, "validation": self.validation.names, "sizes": self.train.sizes}
         steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
         early = exposure_steps(settings, len(self.train), steps)
         self.learner = Learner(settings, self.device, self.plan.dtype, steps, early)
@@ -92,7 +92,7 @@ class Trainer:
         """
         assert checkpoint.trainer is not None
         state, learner = checkpoint.trainer, self.learner
-        check_images(folder, state["images"], self._images())
+        check_images(folder, state["images"], self._images)
         learner.load_state_dict(state)
         learner.average.load(checkpoint.model, checkpoint.step)
         learner.step = self.saved_step = checkpoint.step
@@ -241,7 +241,7 @@ class Trainer:
     def _save(self, record: Record, name: Path) -> bool:
         """Whether the checkpoint stands, which a full disk may have refused."""
         learner = self.learner
-        resuming = learner.state_dict() | {"best": self.best, "images": self._images()} if name == LAST else None
+        resuming = learner.state_dict() | {"best": self.best, "images": self._images} if name == LAST else None
         checkpoint = Checkpoint(
             settings=self.settings,
             step=learner.step,
@@ -255,9 +255,6 @@ class Trainer:
         if saved and name == LAST:
             self.saved_step = learner.step
         return saved
-
-    def _images(self) -> dict[str, list[Any]]:
-        return {"training": self.train.names, "validation": self.validation.names, "sizes": self.train.sizes}
 
     def _diverged(self, record: Record, reason: str) -> UserError:
         cure = "lower optimizer.lr, set optimizer.clip, or take precision=fp32"
