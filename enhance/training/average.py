@@ -29,11 +29,9 @@ class WeightAverage:
     @torch.no_grad()
     def update(self, model: EnhancementModel, step: int) -> None:
         """Take in the weights after step number `step`, counted from 1 for the average; a new 1 starts it anew."""
-        averaged: list[Tensor] = list(self.model.parameters())
-        current: list[Tensor] = list(model.parameters())
+        averaged, current = tuple(self.model.parameters()), tuple(model.parameters())
         if self._begun:
-            decay = min(self.decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(averaged, current, 1 - decay)
+            torch._foreach_lerp_(averaged, current, 1 - min(self.decay, (1 + step) / (10 + step)))
         else:
             torch._foreach_copy_(averaged, current)
         self._begun = True

@@ -120,7 +120,7 @@ class Learner:
         meter.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
         finite = torch.stack(losses).isfinite().all() if self._scaler.is_enabled() else meter.grad_norm.isfinite()
         skipped = finite.logical_not()
-        self.skipped.note(skipped)
+        self.skipped.flags.append(skipped)
         if not self._scaler.is_enabled():  # which sees to it by itself, and has its own reasons to skip a step
             self.optimizer.found_inf = skipped.float()  # type: ignore[attr-defined]
         self._scaler.step(self.optimizer)

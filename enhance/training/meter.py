@@ -45,16 +45,12 @@ class Skipped:
     def __init__(self, total: int = 0) -> None:
         self.total = total  # of the run
         self.in_a_row = 0  # up to the last step that was read
-        self._flags: list[Tensor] = []
-
-    def note(self, skipped: Tensor) -> None:
-        """Take in whether the next step was skipped, a number: 1 or 0."""
-        self._flags.append(skipped)
+        self.flags: list[Tensor] = []  # of the steps since the last reading: whether each was skipped
 
     def read(self, step: int) -> list[int]:
         """Those of the steps since the last reading that were skipped; `step` is the number of the last one."""
-        flags = ranks.all_sum(torch.stack(self._flags).float()).tolist() if self._flags else []
-        self._flags = []
+        flags = ranks.all_sum(torch.stack(self.flags).float()).tolist() if self.flags else []
+        self.flags = []
         for flag in flags:
             self.in_a_row = self.in_a_row + 1 if flag else 0
         skipped = [number for number, flag in enumerate(flags, step - len(flags) + 1) if flag]

@@ -183,8 +183,7 @@ class Trainer:
 
     def _read(self, meter: Meter, record: Record, progress: Progress) -> None:
         """Look at the loss of the last steps, which waits for the device."""
-        learner = self.learner
-        values = meter.read()
+        learner, values = self.learner, meter.read()
         lr = learner.optimizer.param_groups[0]["lr"]
         for step in learner.skipped.read(learner.step):
             size = self.settings.images_per_step

@@ -35,10 +35,8 @@ class Validation:
 
     def line(self, step: int) -> str:
         """One line for the screen."""
-        mean = self.mean
-        recalibrated = ""
-        if self.recalibrate_seconds is not None:
-            recalibrated = f", recalibrated in {self.recalibrate_seconds:.1f} s"
+        mean, seconds = self.mean, self.recalibrate_seconds
+        recalibrated = "" if seconds is None else f", recalibrated in {seconds:.1f} s"
         return (
             f"validation at step {step}: PSNR {mean['psnr']:.2f} dB, SSIM {mean['ssim']:.4f} "
             f"(dark input {mean['psnr_input']:.2f} dB, {mean['ssim_input']:.4f}) "
