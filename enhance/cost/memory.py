@@ -208,17 +208,16 @@ def _changed(plan: MemoryPlan, **changes: Any) -> MemoryPlan:
     return plan_memory(replace(plan.settings, **changes), plan.device, dtype)
 
 
-def check_memory(settings: Settings, device: torch.device, free: int | None) -> MemoryPlan:
-    """The plan of a training step, in the precision that the settings choose.
+def check_memory(settings: Settings, device: torch.device, dtype: torch.dtype, free: int | None) -> MemoryPlan:
+    """The plan of a training step.
 
     Args:
         free: bytes that it may take, None where nobody knows.
 
     Raises:
-        UserError: its tensors alone do not fit; says what would. A layer does not accept the batch, for example a batch
-            norm that would see one value per channel.
+        UserError: its tensors alone do not fit; says what would. Or a layer does not accept the batch.
     """
-    plan = plan_memory(settings, device, choose_dtype(settings.precision, device))
+    plan = plan_memory(settings, device, dtype)
     if free is not None and plan.tensors > free:
         raise UserError(f"{device}: {_advice(plan, free)}; {format_bytes(free)} are free")
     return plan

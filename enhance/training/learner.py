@@ -14,6 +14,7 @@ from enhance import ranks
 from enhance.cost.memory import less_memory, plan_memory
 from enhance.device import out_of_memory_hint, repeating_shapes
 from enhance.models.build import build_model
+from enhance.models.norm_factory import too_few_values_explained
 from enhance.norm.batch import freeze
 from enhance.norm.renorm import set_progress
 from enhance.settings import Settings
@@ -84,7 +85,7 @@ class Learner:
             run_hooks: hooks on the model are to run, which a compiled model does not: this step is not compiled.
 
         Raises:
-            UserError: the device's memory is too small.
+            UserError: the device's memory is too small, or a layer does not accept the batch.
         """
         if self.step >= self._early_steps:
             self._stop_early_parameters()
@@ -108,7 +109,8 @@ class Learner:
         is_last = number == self.settings.accumulate - 1
         exchange = nullcontext() if self._parallel is None or is_last else self._parallel.no_sync()
         with out_of_memory_hint(self.device, self._less_memory), repeating_shapes(), exchange:
-            loss, parts = (self._parallel or self.losses)(low, normal, run_hooks)
+            with too_few_values_explained():
+                loss, parts = (self._parallel or self.losses)(low, normal, run_hooks)
             self._scaler.scale(loss / self.settings.accumulate).backward()
         meter.add(len(low), loss.detach(), parts)
         return loss.detach()

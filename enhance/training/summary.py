@@ -12,7 +12,7 @@ from enhance.training.learner import Learner
 
 
 def summary(
-    learner: Learner, plan: MemoryPlan, train: PairSource, validation: PairSource
+    learner: Learner, plan: MemoryPlan | None, train: PairSource, validation: PairSource
 ) -> tuple[dict[str, Any], list[str]]:
     """The values for provenance.json, and lines that tell how large all is and warn of what a user may not expect."""
     settings, model, processes = learner.settings, learner.model, ranks.world_size()
@@ -31,8 +31,9 @@ def summary(
         f"{gflops:.2f} GFLOPs at 256x256; {values['precision']} on {learner.device}",
         f"data={settings.data.name}: {len(train)} training and {len(validation)} validation images; "
         f"{learner.steps} steps of {settings.images_per_step} crops of {settings.data.crop} px",
-        plan.line(),
     ]
+    if plan is not None:
+        lines.append(plan.line())
     if processes > 1:
         lines.append(f"{processes} processes, {settings.batch_size // processes} crops of each batch for each")
     if settings.compile:

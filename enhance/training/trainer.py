@@ -11,7 +11,14 @@ from enhance.data.batches import crop_names, training_batches, worker_errors
 from enhance.data.fingerprint import with_content
 from enhance.data.open import open_data
 from enhance.data.pairs import spread
-from enhance.device import available_memory, choose_device, out_of_memory_hint, peak_memory_gib, set_up_torch
+from enhance.device import (
+    available_memory,
+    choose_device,
+    choose_dtype,
+    out_of_memory_hint,
+    peak_memory_gib,
+    set_up_torch,
+)
 from enhance.errors import DataError, RunComplete, UserError
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import BEST, LAST, Checkpoint
@@ -66,14 +73,17 @@ class Trainer:
         self.settings = settings
         self.device = choose_device(settings.device)
         set_up_torch(self.device, settings.threads, settings.deterministic)
-        self.plan = check_memory(settings, self.device, available_memory(self.device))
+        dtype = choose_dtype(settings.precision, self.device)
+        # On the CPU nobody knows what is free, and a plan takes seconds. Compiled, no layer can say what it refuses.
+        needs_plan = self.device.type == "cuda" or settings.compile
+        self.plan = check_memory(settings, self.device, dtype, available_memory(self.device)) if needs_plan else None
         opened = open_data(settings.data)
         self.train, self.validation = opened.training, opened.validation
         check_batch(settings, self.train)
         self._images = {"training": self.train.names, "validation": self.validation.names, "sizes": self.train.sizes}
         steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)
         early = exposure_steps(settings, len(self.train), steps)
-        self.learner = Learner(settings, self.device, self.plan.dtype, steps, early)
+        self.learner = Learner(settings, self.device, dtype, steps, early)
         self.best = -math.inf  # highest validation PSNR of all
         self.scores: dict[str, float] = {}  # means of the last step's validation; empty before it
         self.saved_step = -1  # of the last checkpoint

@@ -88,9 +88,9 @@ def test_savings_save() -> None:
 def test_a_step_that_does_not_fit_is_refused_with_settings_that_do() -> None:
     settings = settings_of("norm=bn", "precision=fp32", "batch_size=4", "model.depth=1")
     plan = plan_memory(settings, CPU, torch.float32)
-    assert check_memory(settings, CPU, free=plan.tensors) == plan
+    assert check_memory(settings, CPU, torch.float32, free=plan.tensors) == plan
     with pytest.raises(UserError, match=r"batch_size=4 and data.crop=64 holds \d+ MiB .* \d+ MiB are free") as refused:
-        check_memory(settings, CPU, free=plan.tensors - 1)
+        check_memory(settings, CPU, torch.float32, free=plan.tensors - 1)
     for cure in ("batch_size=3", "data.crop=48", "norm=bn_act", "checkpoint_activations=true", "precision=bf16"):
         assert cure in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
