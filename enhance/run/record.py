@@ -143,10 +143,12 @@ class Record:
         save(checkpoint, self.folder / name, self.folder / PREVIOUS if name == LAST else None)
 
     def remove(self) -> None:
-        """Leave nothing of a run that has learned nothing."""
+        """Leave nothing of a run that has learned nothing, nor of the folder of all runs, if this was the first."""
         self.close()  # Windows removes no open file
         if self.writes:
             shutil.rmtree(self.folder)
+            with suppress(OSError):  # there are others
+                self.folder.parent.rmdir()
 
     def close(self) -> None:
         if not self.writes:

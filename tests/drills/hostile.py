@@ -118,7 +118,7 @@ def configurations(root: Path, work: Path, tries: int, rng: random.Random) -> Ou
                 f"harm: !!python/object/apply:pathlib.Path.write_text [{written}, run]\n" if rng.random() < 0.5 else ""
             )
             (folder / "config.yaml").write_text(yaml.safe_dump(settings) + tag)
-            good = wait(start(TRAIN, run.overrides, log)) == 0 and f"run folder {folder}" not in log.read_text()
+            good = wait(start(TRAIN, run.overrides, log)) == 0 and f"run folder {folder}\n" not in log.read_text()
         outcome.count(good and not written.exists() and SECRET not in log.read_text())
     return outcome
 
