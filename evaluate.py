@@ -16,8 +16,9 @@ from enhance.evaluation.scores import Measure, score
 from enhance.evaluation.variants import check_statistics, compare_statistics
 from enhance.inference.enhancer import AnySize
 from enhance.run import checkpoint
-from enhance.settings import EvaluationSettings, command
+from enhance.settings import command
 from enhance.settings.config import evaluation_from_config
+from enhance.settings.schema import EvaluationSettings
 
 
 def evaluate(settings: EvaluationSettings) -> None:

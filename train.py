@@ -16,8 +16,9 @@ from omegaconf import DictConfig
 from enhance import ranks
 from enhance.errors import RunComplete
 from enhance.run.resume import restored
-from enhance.settings import Settings, command
+from enhance.settings import command
 from enhance.settings.config import from_config
+from enhance.settings.schema import Settings
 from enhance.studies.sweep import run_job
 from enhance.training.trainer import train
 

@@ -15,7 +15,7 @@ from enhance.data.cache import OpenedImage
 from enhance.data.demo import training_photographs
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs
 from enhance.models.build import build_model
-from enhance.settings import CameraSettings, ModelSettings, NormSettings
+from enhance.settings.schema import CameraSettings, ModelSettings, NormSettings
 
 STEP = "training step, unet_small, bn, float32"
 

@@ -20,7 +20,7 @@ from enhance.data.demo import training_photographs
 from enhance.data.layouts import Pair, find_pairs
 from enhance.data.open import open_data
 from enhance.errors import exit_on_user_error
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 
 class Plain(Dataset[list[Tensor]]):

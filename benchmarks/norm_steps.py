@@ -18,7 +18,7 @@ from enhance.models.model import EnhancementModel
 from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
 from enhance.norm.registry import NORMS
-from enhance.settings import ModelSettings, NormSettings, ObjectiveSettings, OptimizerSettings
+from enhance.settings.schema import ModelSettings, NormSettings, ObjectiveSettings, OptimizerSettings
 from enhance.training.loss import compiled as compile_loss
 from enhance.training.loss import training_loss
 from enhance.training.objective import Objective

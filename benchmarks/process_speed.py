@@ -12,7 +12,8 @@ import time
 
 from enhance import ranks
 from enhance.errors import exit_on_user_error
-from enhance.settings import Settings, command
+from enhance.settings import command
+from enhance.settings.schema import Settings
 from enhance.training.bare_steps import BareSteps
 
 

@@ -14,7 +14,7 @@ from enhance.evaluation.choose import choose_pairs, seen_in_training
 from enhance.evaluation.intervals import TITLES, interval, scenes_of
 from enhance.evaluation.scores import score
 from enhance.run import checkpoint
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 
 def main() -> None:

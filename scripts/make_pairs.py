@@ -15,8 +15,8 @@ from enhance.data.layouts import by_stem
 from enhance.data.pairs import CameraPairs
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.errors import exit_on_user_error
-from enhance.settings import CameraSettings, DataSettings, Settings
 from enhance.settings.checks import check
+from enhance.settings.schema import CameraSettings, DataSettings, Settings
 
 CAMERA = dataclasses.fields(CameraSettings)
 

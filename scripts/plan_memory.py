@@ -13,7 +13,8 @@ import torch
 from enhance.cost.memory import format_bytes, largest_batch, largest_crop, plan_memory, savings
 from enhance.device import DTYPES, available_memory, choose_device, choose_dtype
 from enhance.errors import exit_on_user_error
-from enhance.settings import Settings, command
+from enhance.settings import command
+from enhance.settings.schema import Settings
 from enhance.training.bare_steps import measured_peak
 
 EIGHT_GIB = 8 * 2**30  # the card that this project is for

@@ -20,7 +20,7 @@ from enhance.models.build import build_model
 from enhance.models.norm_factory import too_few_values_explained
 from enhance.models.residual import SMALLEST_SIDE
 from enhance.norm import batch_act
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 from enhance.training.loss import training_loss
 from enhance.training.objective import Objective
 from enhance.training.schedule import build_optimizer

@@ -7,7 +7,7 @@ fitting for single-image raw-data", IEEE TIP 2008), on the linear light of sRGB 
 import numpy as np
 import torch
 
-from enhance.settings import CameraSettings
+from enhance.settings.schema import CameraSettings
 
 GAUSSIAN_FROM = 16.0  # variance of shot and read noise together, in electrons squared
 LEVELS = 1 << 16  # steps of linear light in the table that turns it into 8-bit sRGB

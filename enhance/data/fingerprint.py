@@ -11,7 +11,7 @@ from PIL import Image
 from enhance.data.open import open_data
 from enhance.data.shards import Member
 from enhance.errors import DataError
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 
 def with_content(data: DataSettings) -> DataSettings:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from enhance.data.images import contents, list_images, shortened
 from enhance.errors import DataError
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 Layout = dict[str, tuple[str, str]]  # folders of low and normal images below the root, of "train" and of "test"
 

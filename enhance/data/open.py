@@ -20,8 +20,8 @@ from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.data.shards import find_shards, open_members
 from enhance.errors import DataError
-from enhance.settings import DataSettings
 from enhance.settings.checks import one_of
+from enhance.settings.schema import DataSettings
 
 SMALLEST_TO_SCORE = 16  # pixels of a side: the U-Net needs as many (tests see that it does), SSIM's window 11
 

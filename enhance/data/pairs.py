@@ -10,7 +10,7 @@ from torch import Tensor
 from enhance.data.cache import OpenedImage
 from enhance.data.camera import darken
 from enhance.data.images import shortened, to_tensor
-from enhance.settings import CameraSettings
+from enhance.settings.schema import CameraSettings
 
 
 class WholePairs(Protocol):

@@ -18,7 +18,7 @@ from enhance.data.cache import OpenedImage
 from enhance.data.images import SUFFIXES, contents, decoding, read_image, shortened
 from enhance.data.layouts import Pair, data_root
 from enhance.errors import DataError
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 _SIDES = {"low": "low", "normal": "normal", "high": "normal"}
 _HEAD = 1 << 16  # bytes, in which an image says its size, but for a JPEG with much before it

@@ -9,7 +9,7 @@ from enhance.data.open import open_data, same_place
 from enhance.data.pairs import PairSource
 from enhance.data.scenes import SAME_SCENE
 from enhance.errors import DataError
-from enhance.settings import CameraSettings, DataSettings, Settings
+from enhance.settings.schema import CameraSettings, DataSettings, Settings
 
 _PLACES = ("root", "val_root", "low", "normal")
 

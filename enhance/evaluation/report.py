@@ -20,7 +20,7 @@ from enhance.evaluation.overall_brightness import Brightness
 from enhance.evaluation.protocols import Protocols, protocol_table
 from enhance.evaluation.scores import SCORES, ImageScore, mean_score
 from enhance.files import replacing
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 
 GT_MEAN = "GT-mean: the output is first scaled to the reference's mean brightness, which no user has."
 STATISTICS = "batch norm: running statistics as training left them; recalibrated over whole training images."

@@ -14,8 +14,7 @@ from enhance.models.model import EnhancementModel, ExposureModel
 from enhance.models.norm_factory import norm_factory
 from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
-from enhance.settings import ModelSettings, NormSettings
-from enhance.settings.schema import Activation, Init
+from enhance.settings.schema import Activation, Init, ModelSettings, NormSettings
 
 # The exposure network. Every checkpoint with one has this one.
 _EXPOSURE = ModelSettings(

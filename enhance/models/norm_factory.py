@@ -13,7 +13,7 @@ from enhance.norm.batch import BatchNorm
 from enhance.norm.batch_act import ACTIVATIONS, BatchNormAct
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.registry import NORMS, build_norm
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 
 
 def norm_factory(model: ModelSettings, norm: NormSettings) -> NormFactory:

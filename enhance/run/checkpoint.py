@@ -13,8 +13,8 @@ from enhance.errors import CheckpointError, UserError
 from enhance.files import replacing
 from enhance.models.build import build_model, upgrade_state
 from enhance.models.model import EnhancementModel
-from enhance.settings import Settings
 from enhance.settings.config import from_dict, to_dict
+from enhance.settings.schema import Settings
 
 FORMAT = "enhance-checkpoint-1"
 LAST, PREVIOUS, BEST = (Path("checkpoints") / f"{name}.pt" for name in ("last", "previous", "best"))  # of a run folder

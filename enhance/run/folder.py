@@ -7,8 +7,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from enhance.errors import SettingsError
-from enhance.settings import Settings
 from enhance.settings.config import to_yaml
+from enhance.settings.schema import Settings
 
 
 def create_run_folder(settings: Settings, folder: Path | None = None) -> Path:

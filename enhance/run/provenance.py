@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from enhance.device import device_name
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 
 PACKAGES = ("torch", "torchvision", "hydra-core", "numpy", "pillow", "kornia", "scikit-image", "tensorboard")
 

@@ -21,8 +21,7 @@ from enhance.files import replacing
 from enhance.run.checkpoint import LAST, PREVIOUS, Checkpoint, save
 from enhance.run.folder import create_run_folder, lock_run
 from enhance.run.progress import print_line
-from enhance.settings import Settings
-from enhance.settings.schema import OnFullDisk
+from enhance.settings.schema import OnFullDisk, Settings
 
 P = ParamSpec("P")
 

@@ -11,9 +11,9 @@ from enhance.errors import CheckpointError, DataError, SettingsError
 from enhance.run import checkpoint
 from enhance.run.checkpoint import LAST, PREVIOUS, Checkpoint
 from enhance.run.folder import lock_run
-from enhance.settings import Settings
 from enhance.settings.config import from_yaml
 from enhance.settings.identity import MOVABLE, identity, move
+from enhance.settings.schema import Settings
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,3 @@
 `config` and `command`, the only places that know Hydra, turn YAML and command line into these dataclasses; no dict
 travels on. `identity` says what makes two runs the same, `describe` makes --help and docs/settings.md.
 """
-
-from enhance.settings.schema import (  # noqa: F401 -- what the other rooms use
-    CameraSettings,
-    DataSettings,
-    EvaluationSettings,
-    ModelSettings,
-    NormSettings,
-    ObjectiveSettings,
-    OptimizerSettings,
-    ScheduleSettings,
-    Settings,
-)

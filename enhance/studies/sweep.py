@@ -31,8 +31,8 @@ from enhance.run import checkpoint
 from enhance.run.provenance import git_state
 from enhance.run.results import SCORES_FILE, append_row, median_speed, read_metrics, read_rows
 from enhance.run.resume import has_checkpoint
-from enhance.settings import Settings
 from enhance.settings.identity import LABELS, MOVABLE, identity, move
+from enhance.settings.schema import Settings
 from enhance.studies.study_scores import study_scores
 from enhance.training.schedule import peak_lr
 from enhance.training.trainer import train

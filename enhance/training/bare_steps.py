@@ -5,7 +5,7 @@ import torch
 from enhance.cost.measure import allocated_peak
 from enhance.cost.memory import MemoryPlan
 from enhance.device import synchronize
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 from enhance.training.learner import Learner
 from enhance.training.meter import Meter
 from enhance.training.trainer import Trainer

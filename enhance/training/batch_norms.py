@@ -19,7 +19,7 @@ from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.recalibrate import batch_norms
 from enhance.norm.statistics import channel_moments
 from enhance.norm.sync import SyncBatchNorm
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 
 
 def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:

@@ -7,7 +7,7 @@ from enhance import ranks
 from enhance.data.images import shortened
 from enhance.data.pairs import PairSource
 from enhance.errors import DataError, SettingsError
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 
 
 def check_batch(settings: Settings, train: PairSource) -> None:

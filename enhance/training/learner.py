@@ -17,7 +17,7 @@ from enhance.models.build import build_model
 from enhance.models.norm_factory import too_few_values_explained
 from enhance.norm.batch import freeze
 from enhance.norm.renorm import set_progress
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 from enhance.training.average import WeightAverage
 from enhance.training.batch_norms import freeze_step
 from enhance.training.loss import Loss, compiled, training_loss

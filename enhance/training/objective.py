@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from enhance.errors import SettingsError
 from enhance.evaluation.cached_weights import cached_file, missing
-from enhance.settings import ObjectiveSettings
+from enhance.settings.schema import ObjectiveSettings
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # of (N, 3, H, W) each; (N, ...) whose mean it is
 RELU3_3 = 16  # layers of torchvision's VGG-16 up to and with it

@@ -7,7 +7,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from enhance.models.model import EnhancementModel
-from enhance.settings import OptimizerSettings, ScheduleSettings, Settings
+from enhance.settings.schema import OptimizerSettings, ScheduleSettings, Settings
 
 
 def total_steps(schedule: ScheduleSettings, num_images: int, images_per_step: int) -> int:

@@ -25,7 +25,7 @@ from enhance.run.checkpoint import BEST, LAST, Checkpoint
 from enhance.run.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.run.progress import Progress, print_line
 from enhance.run.record import Record
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 from enhance.training.batch_norms import recalibrate, recalibrate_for_validation, statistics_gap
 from enhance.training.checks import check_batch, check_images
 from enhance.training.learner import Batches, Learner

@@ -17,7 +17,7 @@ from enhance.evaluation.scores import ImageScore, mean_score, score
 from enhance.inference.enhancer import AnySize
 from enhance.models.model import EnhancementModel
 from enhance.run.interrupt import Interrupted, Interruption
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 from enhance.training.batch_norms import recalibrate_for_validation
 from enhance.training.learner import Learner
 

@@ -14,7 +14,7 @@ import torch
 from enhance.models.build import build_model
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import Checkpoint, save
-from enhance.settings import DataSettings, ModelSettings, NormSettings, Settings
+from enhance.settings.schema import DataSettings, ModelSettings, NormSettings, Settings
 from tests import small_data
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from enhance.run.checkpoint import load, save
-from enhance.settings import CameraSettings, DataSettings
+from enhance.settings.schema import CameraSettings, DataSettings
 from tests.cli.conftest import ROOT, WRITTEN, read_report
 
 

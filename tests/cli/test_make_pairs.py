@@ -8,7 +8,7 @@ from PIL import Image
 
 from enhance.data.images import list_images, read_image
 from enhance.data.open import open_data
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import torch
 from enhance.cost.memory import MemoryPlan, check_memory, largest_batch, largest_crop, less_memory, plan_memory, savings
 from enhance.device import DTYPES
 from enhance.errors import UserError
-from enhance.settings import Settings, command
+from enhance.settings import command
+from enhance.settings.schema import Settings
 from enhance.training.bare_steps import measured_peak
 
 CPU = torch.device("cpu")

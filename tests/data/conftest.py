@@ -9,7 +9,7 @@ from PIL import Image
 
 from enhance.data.open import open_data
 from enhance.data.pairs import PairSource
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 
 def draw_scene(seed: int, height: int = 40, width: int = 56) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from enhance.data.batches import training_batches
 from enhance.data.open import open_data
 from enhance.data.pairs import PairSource
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 WriteFolder = Callable[..., Path]
 

@@ -22,7 +22,7 @@ from enhance.data.cache import DecodedFolder, OpenedImage, open_images
 from enhance.data.images import list_images, read_image
 from enhance.data.open import open_data
 from enhance.data.scenes import perceptual_hash
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 WriteFolder = Callable[..., Path]
 Start = Callable[..., BaseProcess]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from enhance.data.camera import GAUSSIAN_FROM, darken, expose, linear_to_srgb, srgb_to_linear
-from enhance.settings import CameraSettings
+from enhance.settings.schema import CameraSettings
 
 SIDE = 300
 

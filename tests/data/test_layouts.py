@@ -7,7 +7,7 @@ import pytest
 
 from enhance.data.layouts import find_pairs, match_pairs
 from enhance.errors import DataError
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 
 WriteFolder = Callable[..., Path]
 

@@ -13,7 +13,7 @@ from enhance.data.open import SMALLEST_TO_SCORE, open_data
 from enhance.data.scenes import perceptual_hash
 from enhance.errors import DataError, UserError
 from enhance.models.residual import SMALLEST_SIDE
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 from tests.data.conftest import training_and_validation
 
 WriteFolder = Callable[..., Path]

@@ -8,7 +8,7 @@ import torch
 
 from enhance.data.cache import OpenedImage
 from enhance.data.pairs import CameraPairs, RealPairs, random_crop
-from enhance.settings import CameraSettings
+from enhance.settings.schema import CameraSettings
 
 Scene = Callable[..., np.ndarray]
 

@@ -16,7 +16,7 @@ from enhance.data.open import open_data
 from enhance.data.scenes import perceptual_hash
 from enhance.data.shards import Member
 from enhance.errors import DataError
-from enhance.settings import DataSettings
+from enhance.settings.schema import DataSettings
 from tests.data.conftest import draw_scene, training_and_validation
 
 WriteShard = Callable[..., Path]

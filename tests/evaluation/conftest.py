@@ -8,7 +8,7 @@ from torch import Tensor
 
 from enhance.models.build import build_model
 from enhance.models.model import EnhancementModel
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 
 
 class Pairs:

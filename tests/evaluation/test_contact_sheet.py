@@ -17,7 +17,7 @@ from enhance.inference import enhancer
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import Checkpoint, save
-from enhance.settings import ModelSettings, NormSettings, Settings
+from enhance.settings.schema import ModelSettings, NormSettings, Settings
 from tests.evaluation.conftest import Pairs
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from enhance.models.model import EnhancementModel
 from enhance.norm.batch import BatchNorm
 from enhance.norm.recalibrate import batch_norms, batch_statistics, recalibrate, running_statistics
 from enhance.run.checkpoint import Checkpoint
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 from tests.evaluation.conftest import Pairs
 
 CPU = torch.device("cpu")

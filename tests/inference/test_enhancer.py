@@ -10,7 +10,7 @@ from enhance.models.build import build_model
 from enhance.models.model import EnhancementModel
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import Checkpoint, save
-from enhance.settings import ModelSettings, NormSettings, Settings
+from enhance.settings.schema import ModelSettings, NormSettings, Settings
 
 CPU = torch.device("cpu")
 

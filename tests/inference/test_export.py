@@ -21,7 +21,7 @@ from enhance.models.model import EnhancementModel
 from enhance.norm.batch import BatchNorm
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import Checkpoint, save
-from enhance.settings import ModelSettings, NormSettings, Settings
+from enhance.settings.schema import ModelSettings, NormSettings, Settings
 
 CPU = torch.device("cpu")
 SIZES = [(16, 16), (17, 31), (16, 90), (64, 48), (55, 33)]

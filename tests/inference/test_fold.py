@@ -12,7 +12,7 @@ from enhance.models.model import EnhancementModel
 from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
 from enhance.norm.batch import BatchNorm
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 
 
 def trained_unet(norm: NormSettings) -> EnhancementModel:

@@ -18,7 +18,7 @@ from enhance.errors import DataError
 from enhance.inference.enhancer import Enhancer
 from enhance.inference.page import MOST_MEGAPIXELS, Page, served
 from enhance.models.build import build_model
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -16,7 +16,7 @@ from enhance.inference.tiles import cut, enhance_tiles, side_within
 from enhance.models.build import build_model
 from enhance.models.model import EnhancementModel
 from enhance.run.checkpoint import Checkpoint, save
-from enhance.settings import ModelSettings, NormSettings, Settings
+from enhance.settings.schema import ModelSettings, NormSettings, Settings
 
 CPU = torch.device("cpu")
 GIB = 0.0125  # too little for 700x800 px

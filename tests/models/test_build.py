@@ -10,8 +10,7 @@ from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
 from enhance.norm.recalibrate import running_statistics
 from enhance.norm.registry import NORMS
-from enhance.settings import ModelSettings, NormSettings
-from enhance.settings.schema import Activation
+from enhance.settings.schema import Activation, ModelSettings, NormSettings
 from tests.models.conftest import random_output
 
 

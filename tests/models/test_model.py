@@ -6,7 +6,7 @@ from torch import nn
 from enhance.models.brightness import mean_grey
 from enhance.models.build import build_model
 from enhance.models.model import ExposureModel
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 from tests.models.conftest import random_output
 
 

@@ -9,8 +9,7 @@ from enhance.models.build import build_model
 from enhance.models.norm_factory import norm_factory, too_few_values_explained
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.registry import NORMS, build_norm
-from enhance.settings import ModelSettings, NormSettings
-from enhance.settings.schema import Activation
+from enhance.settings.schema import Activation, ModelSettings, NormSettings
 
 BATCH_CURE = ": raise batch_size or data.crop, lower model.depth, or choose another norm (norm=gn)"
 GHOST_CURE = (

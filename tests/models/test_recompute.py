@@ -11,7 +11,7 @@ from enhance.models.build import build_model
 from enhance.models.model import EnhancementModel
 from enhance.norm.registry import NORMS
 from enhance.norm.renorm import set_progress
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 from tests.norm.ranks import on_two_ranks
 
 

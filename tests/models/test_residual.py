@@ -7,7 +7,7 @@ from torch import nn
 from enhance.models.build import build_model
 from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 
 
 def network(depth: int = 2, unshuffle: int = 2, brightened: bool = False) -> ResidualUNet:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from enhance.models.build import build_model
 from enhance.models.model import EnhancementModel
 from enhance.norm.registry import NORMS
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 
 
 def small_unet(norm: str) -> EnhancementModel:

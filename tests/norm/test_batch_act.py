@@ -16,7 +16,7 @@ from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
 from enhance.norm.batch_act import BatchNormAct
 from enhance.norm.recalibrate import batch_norms, recalibrate, running_statistics
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 from enhance.training.batch_norms import statistics_gap
 from tests.norm.test_against_torch import LAYOUTS, distance, randomized, results
 from tests.norm.test_compiled import step

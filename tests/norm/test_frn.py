@@ -13,7 +13,7 @@ from enhance.norm import plain
 from enhance.norm.base import TooFewValues
 from enhance.norm.batch import BatchNorm
 from enhance.norm.frn import FilterResponseNorm
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 from tests.norm.contract import LayerContract
 from tests.norm.test_against_torch import results
 

@@ -11,7 +11,7 @@ import torch
 
 from enhance.errors import CheckpointError
 from enhance.run.checkpoint import Checkpoint, load, save
-from enhance.settings import Settings
+from enhance.settings.schema import Settings
 
 
 @pytest.fixture

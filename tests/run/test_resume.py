@@ -13,7 +13,7 @@ from enhance.errors import DataError, RunComplete, SettingsError
 from enhance.run.checkpoint import LAST, Checkpoint, save
 from enhance.run.folder import create_run_folder, lock_run
 from enhance.run.resume import find_run, restored
-from enhance.settings import DataSettings, Settings
+from enhance.settings.schema import DataSettings, Settings
 
 
 @pytest.fixture

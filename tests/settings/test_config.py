@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from enhance.errors import SettingsError
-from enhance.settings import ModelSettings, Settings, command
+from enhance.settings import command
 from enhance.settings.checks import check
 from enhance.settings.config import from_dict, from_yaml, to_dict, to_yaml
 from enhance.settings.describe import page
 from enhance.settings.identity import identity
-from enhance.settings.schema import Activation, flat
+from enhance.settings.schema import Activation, ModelSettings, Settings, flat
 
 ROOT = Path(__file__).parents[2]
 

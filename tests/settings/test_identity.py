@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from enhance.settings import CameraSettings, Settings, command
+from enhance.settings import command
 from enhance.settings.identity import NOT_IDENTITY, identity, move
-from enhance.settings.schema import flat
+from enhance.settings.schema import CameraSettings, Settings, flat
 
 STUDY = Path(__file__).parents[2] / "docs" / "study"
 

@@ -7,7 +7,7 @@ import torch
 
 from enhance.models.build import build_model
 from enhance.models.model import EnhancementModel
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 from enhance.training.average import WeightAverage
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from enhance.models.build import build_model
 from enhance.norm.recalibrate import batch_norms
 from enhance.run.interrupt import Interrupted, stop_on_signal
-from enhance.settings import ModelSettings, NormSettings, Settings
+from enhance.settings.schema import ModelSettings, NormSettings, Settings
 from enhance.training.validation import validate
 from tests.evaluation.conftest import Pairs
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from enhance.settings import DataSettings, ModelSettings, Settings
+from enhance.settings.schema import DataSettings, ModelSettings, Settings
 from enhance.training.bare_steps import BareSteps
 from enhance.training.learner import Learner
 from enhance.training.meter import Meter

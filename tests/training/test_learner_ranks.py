@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from enhance import ranks
-from enhance.settings import ModelSettings, NormSettings, Settings
+from enhance.settings.schema import ModelSettings, NormSettings, Settings
 from enhance.training.learner import Learner
 from enhance.training.meter import Meter
 from tests.norm.ranks import on_two_ranks

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from enhance.models.build import build_model
-from enhance.settings import ModelSettings, NormSettings, ObjectiveSettings
+from enhance.settings.schema import ModelSettings, NormSettings, ObjectiveSettings
 from enhance.training.loss import compiled, training_loss
 from enhance.training.objective import Objective
 

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from enhance.models.build import build_model
 from enhance.norm.registry import NORMS
 from enhance.run.record import Record
-from enhance.settings import DataSettings, ModelSettings, NormSettings, ObjectiveSettings, Settings
+from enhance.settings.schema import DataSettings, ModelSettings, NormSettings, ObjectiveSettings, Settings
 from enhance.training.average import WeightAverage
 from enhance.training.bare_steps import BareSteps
 from enhance.training.loss import training_loss

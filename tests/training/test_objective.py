@@ -11,7 +11,7 @@ from torchvision.models import VGG16_Weights
 from torchvision.transforms.functional import normalize
 
 from enhance.errors import SettingsError
-from enhance.settings import ObjectiveSettings
+from enhance.settings.schema import ObjectiveSettings
 from enhance.training.objective import Objective
 
 

@@ -5,7 +5,14 @@ import torch
 from torch import nn
 
 from enhance.models.build import build_model
-from enhance.settings import DataSettings, ModelSettings, NormSettings, OptimizerSettings, ScheduleSettings, Settings
+from enhance.settings.schema import (
+    DataSettings,
+    ModelSettings,
+    NormSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+    Settings,
+)
 from enhance.training.schedule import build_optimizer, exposure_steps, learning_rate, total_steps
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from enhance.models.build import build_model
-from enhance.settings import ModelSettings, NormSettings
+from enhance.settings.schema import ModelSettings, NormSettings
 from enhance.training.validation import strips
 from tests.evaluation.conftest import Pairs
 
