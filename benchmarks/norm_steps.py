@@ -19,9 +19,8 @@ from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
 from enhance.norm.registry import NORMS
 from enhance.settings.schema import ModelSettings, NormSettings, ObjectiveSettings, OptimizerSettings
+from enhance.training.loss import Objective, training_loss
 from enhance.training.loss import compiled as compile_loss
-from enhance.training.loss import training_loss
-from enhance.training.objective import Objective
 from enhance.training.schedule import build_optimizer
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}

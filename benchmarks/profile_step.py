@@ -27,7 +27,7 @@ from enhance.settings import command
 from enhance.settings.config import from_config
 from enhance.training.bare_steps import BareSteps
 from enhance.training.learner import Learner
-from enhance.training.objective import Objective
+from enhance.training.loss import Objective
 
 WARM_UP, PLAIN, PROFILED = 3, 15, 5  # steps
 RANGES = ("data", "forward", "loss", "backward", "optimizer", "ema")

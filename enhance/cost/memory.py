@@ -21,8 +21,7 @@ from enhance.models.norm_factory import too_few_values_explained
 from enhance.models.residual import SMALLEST_SIDE
 from enhance.norm import batch_act
 from enhance.settings.schema import Settings
-from enhance.training.loss import training_loss
-from enhance.training.objective import Objective
+from enhance.training.loss import Objective, training_loss
 from enhance.training.schedule import build_optimizer
 
 AVERAGE, ACTIVATIONS = "moving average of weights", "activations kept for backward"

@@ -20,9 +20,8 @@ from enhance.norm.renorm import set_progress
 from enhance.settings.schema import Settings
 from enhance.training.average import WeightAverage
 from enhance.training.batch_norms import freeze_step
-from enhance.training.loss import Loss, compiled, training_loss
+from enhance.training.loss import Loss, Objective, compiled, training_loss
 from enhance.training.meter import Meter, Skipped
-from enhance.training.objective import Objective
 from enhance.training.schedule import build_optimizer, learning_rate
 
 Batches = Iterator[Tensor]  # low and normal, uint8 (2, N, 3, H, W), on the CPU

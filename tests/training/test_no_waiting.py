@@ -21,8 +21,7 @@ from enhance.run.record import Record
 from enhance.settings.schema import DataSettings, ModelSettings, NormSettings, ObjectiveSettings, Settings
 from enhance.training.average import WeightAverage
 from enhance.training.bare_steps import BareSteps
-from enhance.training.loss import training_loss
-from enhance.training.objective import Objective
+from enhance.training.loss import Objective, training_loss
 from enhance.training.schedule import build_optimizer
 from enhance.training.trainer import Trainer
 
