@@ -14,6 +14,7 @@ from enhance.evaluation.overall_brightness import brightness, brightness_measure
 from enhance.evaluation.protocols import PROTOCOLS, summarize
 from enhance.evaluation.scores import Measure, score
 from enhance.evaluation.variants import check_statistics, compare_statistics
+from enhance.files import writing
 from enhance.inference.enhancer import AnySize
 from enhance.run import checkpoint
 from enhance.settings import command
@@ -51,7 +52,7 @@ def evaluate(settings: EvaluationSettings) -> None:
         evaluation.brightness = brightness(scores, constant)
     print(report.terminal_table(evaluation))
     sheet = contact_sheet.draw(scores, source, AnySize(model, device).enhance, evaluation.title())
-    with report.writing(folder):
+    with writing(folder, report.CURE):
         report.write(evaluation, folder)
         sheet.save(folder / "contact_sheet.png")
     print(f"written: {folder}/report.json, report.csv, report.md, contact_sheet.png")

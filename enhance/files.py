@@ -1,10 +1,12 @@
-"""Files that are replaced whole."""
+"""Files that are replaced whole, and what to say of those that cannot be written."""
 
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from enhance.errors import SettingsError, UserError
 
 
 @contextmanager
@@ -30,6 +32,15 @@ def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(place: object, cure: str, kind: type[UserError] = SettingsError) -> Iterator[None]:
+    """Within, what the system does not write is an error of that kind, which names the place and the cure."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{place}: cannot be written ({error.strerror or error}); {cure}") from error
 
 
 def _keep(path: Path, previous: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from enhance.errors import DataError, UserError
-from enhance.files import replacing
+from enhance.files import replacing, writing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
@@ -180,12 +180,10 @@ def new_folder(out: Path) -> Iterator[Path]:
         raise DataError(f"{out}: a file, where a new folder should go; give another OUT")
     if out.is_dir() and any(out.iterdir()):
         raise DataError(f"{out}: not empty (found {contents(out)}); give a new folder as OUT")
-    try:
+    with writing(out, "give another OUT", DataError):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
             folder = Path(temporary) / out.name  # the temporary folder itself is private to its owner
             folder.mkdir()
             yield folder
             folder.rename(out)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error})") from error

@@ -4,8 +4,6 @@ import csv
 import dataclasses
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,16 +11,16 @@ from typing import Any
 import torch
 
 from enhance.data.pairs import PairSource, skipped_message
-from enhance.errors import SettingsError
 from enhance.evaluation import tables
 from enhance.evaluation.intervals import TITLES
 from enhance.evaluation.overall_brightness import Brightness
 from enhance.evaluation.protocols import Protocols, protocol_table
 from enhance.evaluation.scores import SCORES, ImageScore, mean_score
-from enhance.files import replacing
+from enhance.files import replacing, writing
 from enhance.settings.schema import Settings
 
 GT_MEAN = "GT-mean: the output is first scaled to the reference's mean brightness, which no user has."
+CURE = "give out=FOLDER"  # where the report cannot be written
 STATISTICS = "batch norm: running statistics as training left them; recalibrated over whole training images."
 
 
@@ -85,19 +83,10 @@ def make_folder(folder: Path) -> Path:
     Raises:
         SettingsError: it cannot be made or written.
     """
-    with writing(folder):
+    with writing(folder, CURE):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     return folder
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Within, a write in the report's folder that fails is a `SettingsError`."""
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(f"{folder}: cannot be written ({error.strerror or error}); give out=FOLDER") from error
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from enhance.cost.measure import median_milliseconds
 from enhance.data.images import shortened
 from enhance.errors import ExportError, SettingsError
-from enhance.files import replacing
+from enhance.files import replacing, writing
 from enhance.inference.enhancer import Enhancer
 from enhance.models.build import count_parameters
 from enhance.models.residual import SMALLEST_SIDE
@@ -108,12 +108,10 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
         },
         "versions": {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
     }
-    try:  # both are written before the first takes its place
-        with replacing(card_file) as new_card, replacing(out) as new_file:
-            new_file.write_bytes(content)
-            new_card.write_bytes((json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise SettingsError(f"{out}: cannot be written ({error.strerror}); give another OUT") from error
+    # Both are written before the first takes its place.
+    with writing(out, "give another OUT"), replacing(card_file) as new_card, replacing(out) as new_file:
+        new_file.write_bytes(content)
+        new_card.write_bytes((json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
     return comparison
 
 
@@ -162,11 +160,10 @@ def _card_file(out: Path, overwrite: bool) -> Path:
     if not out.absolute().parent.is_dir():
         raise SettingsError(f"{out}: its folder is not there; make it, or give another OUT")
     card_file = out.with_suffix(".json")
-    existing = [str(file) for file in (out, card_file) if file.exists()]
     for file in (out, card_file):
         if file.is_dir():
             raise SettingsError(f"{file}: is a folder; give another OUT")
-    if existing and not overwrite:
+    if not overwrite and (existing := [str(file) for file in (out, card_file) if file.exists()]):
         raise SettingsError(f"{shortened(existing)}: already there; give another OUT, or --overwrite")
     return card_file
 

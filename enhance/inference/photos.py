@@ -10,6 +10,7 @@ from enhance.data.images import image_format, list_images, shortened
 from enhance.data.photo import read_photo, write_photo
 from enhance.device import out_of_memory_hint
 from enhance.errors import DataError, SettingsError
+from enhance.files import writing
 from enhance.inference.enhancer import Enhancer
 
 
@@ -39,8 +40,7 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
         image_format(target)
         if target.exists() and target.samefile(photo):
             raise DataError(f"{target}: the result would replace the photograph itself; give another OUT")
-    existing = [str(target) for _, target in pairs if target.exists()]
-    if existing and not overwrite:
+    if not overwrite and (existing := [str(target) for _, target in pairs if target.exists()]):
         raise SettingsError(f"{shortened(existing)}: already there; give another OUT, or --overwrite")
     return pairs
 
@@ -63,9 +63,8 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: 
             with out_of_memory_hint(enhancer.device, too_large):
                 image = photograph.tensor()
                 enhanced = image.lerp_(enhancer.enhance(image), strength)
-            write_photo(target, photograph, enhanced, quality)
+            with writing(target, "give another OUT"):
+                write_photo(target, photograph, enhanced, quality)
         except DataError as error:
             failures.append(str(error))
-        except OSError as error:
-            raise SettingsError(f"{target}: cannot be written ({error.strerror or error}); give another OUT") from error
     return failures

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from enhance.errors import CheckpointError, UserError
-from enhance.files import replacing
+from enhance.files import replacing, writing
 from enhance.models.build import build_model, upgrade_state
 from enhance.models.model import EnhancementModel
 from enhance.settings.config import from_dict, to_dict
@@ -43,12 +43,9 @@ def save(checkpoint: Checkpoint, path: Path, previous: Path | None = None) -> No
     values = {"format": FORMAT} | vars(checkpoint) | {"settings": to_dict(checkpoint.settings)}
     content = io.BytesIO()
     torch.save(values, content)
-    try:
-        with replacing(path, previous) as temporary:
-            temporary.write_bytes(content.getvalue())
-    except OSError as error:
-        cure = "what stood there is intact. Make room, then resume"
-        raise CheckpointError(f"{path}: cannot be written ({error.strerror}); {cure}") from error
+    cure = "what stood there is intact. Make room, then resume"
+    with writing(path, cure, CheckpointError), replacing(path, previous) as temporary:
+        temporary.write_bytes(content.getvalue())
 
 
 def load(path: Path) -> Checkpoint:
