@@ -85,8 +85,7 @@ def recalibrated(model: EnhancementModel, images: Iterable[Tensor], device: torc
     """A copy with population statistics over `images` (3, H, W); on dark images of another camera, without their
     references, this is AdaBN (Li et al. 2016, arXiv 1603.04779)."""
     copied = copy.deepcopy(model)
-    with out_of_memory_hint(device, "recalibration takes 8 whole images; choose device=cpu"):
-        recalibrate(copied, images, device)
+    recalibrate_in_place(copied, images, device)
     return copied
 
 
@@ -96,15 +95,14 @@ def dark_images(pairs: PairSource, count: int) -> Iterator[Tensor]:
     return (chosen.whole(index)[0] for index in range(len(chosen)))
 
 
-def recalibrate_on_pairs(model: nn.Module, training: PairSource, count: int, device: torch.device) -> int:
-    """`recalibrate` on the `dark_images` of `count` pairs."""
-    return recalibrate(model, dark_images(training, count), device)
-
-
-def recalibrate(model: nn.Module, images: Iterable[Tensor], device: torch.device) -> int:
-    """As `recalibrate_on_images`, but raises `UserError` where a batch norm sees a single position of all images."""
+def recalibrate_in_place(
+    model: nn.Module, images: Iterable[Tensor], device: torch.device, cure: str = "choose device=cpu"
+) -> int:
+    """As `recalibrate_on_images`, but raises `UserError` where the device's memory is too small, which `cure` helps
+    against, or a batch norm sees a single position of all images."""
     try:
-        return recalibrate_on_images(model, images, device)
+        with out_of_memory_hint(device, f"recalibration takes 8 whole images; {cure}"):
+            return recalibrate_on_images(model, images, device)
     except TooFewValues as error:
         raise UserError(f"recalibration: {error}; give more images, or larger ones") from error
 

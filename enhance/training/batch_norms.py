@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from enhance import ranks
 from enhance.data.pairs import PairSource
-from enhance.device import out_of_memory_hint
 from enhance.errors import SettingsError
-from enhance.evaluation.variants import recalibrate_on_pairs
+from enhance.evaluation import variants
 from enhance.norm.batch import BatchNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.recalibrate import batch_norms
@@ -74,10 +73,9 @@ def recalibrate(
         spared_by: the setting without which this would not be done.
     """
     start = time.perf_counter()
-    cure = f"recalibration takes 8 whole images; choose a smaller model=, or {spared_by}"
-    with out_of_memory_hint(device, cure):
-        images = recalibrate_on_pairs(model, train, settings.validation.recalibrate_images, device)
-    return images, time.perf_counter() - start
+    images = variants.dark_images(train, settings.validation.recalibrate_images)
+    count = variants.recalibrate_in_place(model, images, device, f"choose a smaller model=, or {spared_by}")
+    return count, time.perf_counter() - start
 
 
 def recalibrate_for_validation(

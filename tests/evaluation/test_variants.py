@@ -8,7 +8,15 @@ import torch
 from enhance.errors import UserError
 from enhance.evaluation.report import StatisticsScore
 from enhance.evaluation.scores import mean_score, score
-from enhance.evaluation.variants import FROZEN, OWN, RECALIBRATED, RUNNING, compare_statistics, recalibrate_on_pairs
+from enhance.evaluation.variants import (
+    FROZEN,
+    OWN,
+    RECALIBRATED,
+    RUNNING,
+    compare_statistics,
+    dark_images,
+    recalibrate_in_place,
+)
 from enhance.models.model import EnhancementModel
 from enhance.norm.batch import BatchNorm
 from enhance.norm.recalibrate import batch_norms, batch_statistics, recalibrate, running_statistics
@@ -126,14 +134,14 @@ def test_images_of_one_size_go_in_batches_and_none_is_left_out() -> None:
     seen: list[torch.Size] = []
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
     model[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
-    assert recalibrate_on_pairs(model, several, 100, CPU) == 19
+    assert recalibrate_in_place(model, dark_images(several, 100), CPU) == 19
     assert seen == [(8, 3, 24, 40), (8, 3, 40, 24), (3, 3, 24, 24)]
-    assert recalibrate_on_pairs(model, several, 2, CPU) == 2
+    assert recalibrate_in_place(model, dark_images(several, 2), CPU) == 2
 
 
 def test_a_single_position_is_refused_with_the_cure() -> None:
     with pytest.raises(UserError, match=r"recalibration: a single position has no variance; give more images, or lar"):
-        recalibrate_on_pairs(BatchNorm(3), Pairs(["0"], [(1, 1)]), 1, CPU)
+        recalibrate_in_place(BatchNorm(3), dark_images(Pairs(["0"], [(1, 1)]), 1), CPU)
 
 
 def test_big_photographs_are_trimmed(pairs) -> None:
@@ -141,5 +149,5 @@ def test_big_photographs_are_trimmed(pairs) -> None:
     sizes: list[torch.Size] = []
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
     model[0].register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape))
-    recalibrate_on_pairs(model, pairs, 1, CPU)
+    recalibrate_in_place(model, dark_images(pairs, 1), CPU)
     assert sizes == [(1, 3, 256, 1024)]
