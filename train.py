@@ -38,8 +38,9 @@ def train_one(settings: Settings) -> None:
             settings.resume = None
             train(settings)
             return
+        folder, last = run
         try:
-            train(run.checkpoint.settings, run.folder, run.checkpoint)
+            train(last.settings, folder, last)
         except RunComplete as complete:
             if settings.resume != "auto":
                 raise

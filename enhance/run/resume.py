@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from enhance import ranks
-from enhance.data.fingerprint import with_content
+from enhance.data.open import with_content
 from enhance.errors import CheckpointError, DataError, SettingsError
 from enhance.run import checkpoint
 from enhance.run.checkpoint import LAST, PREVIOUS, Checkpoint
@@ -16,18 +15,10 @@ from enhance.settings.identity import MOVABLE, identity, move
 from enhance.settings.schema import Settings
 
 
-@dataclass(frozen=True)
-class Restored:
-    """A run folder, and the checkpoint to go on from, its settings moved to this place and machine."""
-
-    folder: Path
-    checkpoint: Checkpoint
-
-
 @contextmanager
-def restored(given: Settings, overrides: list[str]) -> Iterator[Restored | None]:
-    """What `given.resume` names, within the lock of its folder; None where a new run begins: `auto` found no run of
-    these settings.
+def restored(given: Settings, overrides: list[str]) -> Iterator[tuple[Path, Checkpoint] | None]:
+    """The run folder that `given.resume` names, within its lock, and its checkpoint, the settings moved to this place
+    and machine; None where a new run begins: `auto` found no run of these settings.
 
     Args:
         overrides: the words of the command line. A run goes on with its own settings, but for those of `MOVABLE`.
@@ -52,7 +43,7 @@ def restored(given: Settings, overrides: list[str]) -> Iterator[Restored | None]
     with ExitStack() as stack:
         last = ranks.from_rank_zero(lambda: _read(file, stack))
         move(last.settings, given, moved)
-        yield Restored(file.parents[1], last)
+        yield file.parents[1], last
 
 
 def _named(given: str) -> Path:

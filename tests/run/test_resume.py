@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from enhance.data.fingerprint import fingerprint, with_content
+from enhance.data.open import fingerprint, with_content
 from enhance.errors import DataError, RunComplete, SettingsError
 from enhance.run.checkpoint import LAST, Checkpoint, save
 from enhance.run.folder import create_run_folder, lock_run
@@ -100,9 +100,10 @@ def test_a_run_goes_on_with_its_own_settings(begin: Callable[..., Settings], pai
     given = begin(pairs, resume=str(folder), threads=1, device="cpu")
     with restored(given, [f"resume={folder}", "threads=1"]) as run:
         assert run is not None
-        assert (run.folder, run.checkpoint.step) == (folder, 3)
-        assert (run.checkpoint.settings.seed, run.checkpoint.settings.threads) == (1, 1)
-        assert run.checkpoint.settings.device == "auto"  # which was not given
+        found, last = run
+        assert (found, last.step) == (folder, 3)
+        assert (last.settings.seed, last.settings.threads) == (1, 1)
+        assert last.settings.device == "auto"  # which was not given
         lock_run(folder).release()  # its own process may take it
     with pytest.raises(SettingsError, match="drop seed=2 ~norm"), restored(given, ["seed=2", "~norm"]):
         pass
