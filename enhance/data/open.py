@@ -5,12 +5,15 @@ in `_open_images`.
 """
 
 import csv
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from enhance.data import demo
 from enhance.data.cache import OpenedImage, open_images
@@ -18,7 +21,7 @@ from enhance.data.images import list_images, shortened
 from enhance.data.layouts import LAYOUTS, Pair, data_root, find_pairs
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
 from enhance.data.scenes import group_scenes, hold_out
-from enhance.data.shards import find_shards, open_members
+from enhance.data.shards import Member, find_shards, open_members
 from enhance.errors import DataError
 from enhance.settings.checks import one_of
 from enhance.settings.schema import DataSettings
@@ -208,3 +211,34 @@ def _source(part: str, pairs: list[Pair[OpenedImage]], skipped: list[str], data:
     if data.through_camera:
         return CameraPairs(names, normal, data.camera, skipped)
     return RealPairs(names, [pair.low for pair in pairs if pair.low is not None], normal, skipped)
+
+
+def with_content(data: DataSettings) -> DataSettings:
+    """The settings with `content` filled in; a `DataError` where it asks for other data, or these are not there."""
+    content = fingerprint(data)
+    if data.content not in (None, content):
+        cure = "give the place of those with data.root=, or leave data.content out"
+        raise DataError(f"data.content={data.content}: the images here are others, {content}; {cure}")
+    return replace(data, content=content)
+
+
+def fingerprint(data: DataSettings) -> str:
+    """What data a run learns from, by content and not by place: 12 hexadecimal digits of a hash of the images' names,
+    sizes and parts. Only the heads of the files are read; a test folder does not count, and a damaged file with its
+    name alone. Raises as `open_data`."""
+    if data.name == "demo":
+        return "demo"
+    listed = open_data(data).listed
+    entries = [(part, pair.name, *_stored_size(pair.normal)) for part, pairs in listed.items() for pair in pairs]
+    return hashlib.sha256(json.dumps(sorted(entries)).encode()).hexdigest()[:12]
+
+
+def _stored_size(file: Any) -> tuple[int, int]:
+    """Width and height; 0, 0 of a damaged file."""
+    try:
+        if isinstance(file, Member):
+            return file.size()[::-1]
+        with Image.open(Path(file)) as image:
+            return image.size
+    except Exception:  # Pillow raises many kinds, for as many kinds of damage; opening the data names it
+        return 0, 0

@@ -20,8 +20,7 @@ from omegaconf import DictConfig, open_dict
 
 from enhance import ranks
 from enhance.cost.measure import saved_tensors, storage_bytes
-from enhance.data.fingerprint import with_content
-from enhance.data.open import open_data
+from enhance.data.open import Opened, open_data, with_content
 from enhance.data.pairs import CameraPairs, PairSource
 from enhance.device import choose_device, device_name
 from enhance.errors import RunComplete, SettingsError, UserError
@@ -88,8 +87,7 @@ def run_job(settings: Settings, swept: str) -> None:
             print(f"run {swept}", flush=True)
             failure.unlink(missing_ok=True)
             try:
-                sets = _train(settings, folder)
-                row = {"run": swept, "id": run_id} | _row(settings, folder, *sets)
+                row = {"run": swept, "id": run_id} | _row(settings, folder, _train(settings, folder))
                 (folder / SCORES_FILE).write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
                 append_row(results, row)
             except Exception as error:
@@ -120,24 +118,21 @@ def results_file(runs: str, sweep: str, results: str | None) -> Path:
     return Path(results) if results is not None else Path(runs) / sweep / "runs.csv"
 
 
-def _train(settings: Settings, folder: Path) -> tuple[PairSource, PairSource]:
-    """Train to the end; the training and validation pairs."""
+def _train(settings: Settings, folder: Path) -> Opened:
+    """Train to the end; the data."""
     if not has_checkpoint(folder):
         if folder.exists():  # stopped before its first checkpoint
             shutil.rmtree(folder)
-        trainer = train(settings, folder)
-    else:
-        last = checkpoint.load_last(folder)
-        move(last.settings, settings)
-        try:
-            trainer = train(last.settings, folder, last)
-        except RunComplete:  # stopped before its row was written
-            opened = open_data(settings.data)
-            return opened.training, opened.validation
-    return trainer.train, trainer.validation
+        return train(settings, folder).data
+    last = checkpoint.load_last(folder)
+    move(last.settings, settings)
+    try:
+        return train(last.settings, folder, last).data
+    except RunComplete:  # stopped before its row was written
+        return open_data(settings.data)
 
 
-def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSource) -> dict[str, Any]:
+def _row(settings: Settings, folder: Path, data: Opened) -> dict[str, Any]:
     """What one run was, and its scores."""
     path = folder / checkpoint.LAST
     last = checkpoint.load(path)
@@ -146,14 +141,13 @@ def _row(settings: Settings, folder: Path, train: PairSource, validation: PairSo
     model.load_state_dict(last.running_statistics, strict=False)
     if last.frozen:
         freeze(model)
-    opened = open_data(settings.data)
-    test = opened.test if opened.split_has_test else None
+    test = data.test if data.split_has_test else None
     others: dict[str, PairSource] = {}
     if settings.data.other_cameras:
-        assert isinstance(validation, CameraPairs)  # open_data refuses other cameras for real pairs
-        others = {name: validation.through(camera) for name, camera in settings.data.other_cameras.items()}
+        assert isinstance(data.validation, CameraPairs)  # open_data refuses other cameras for real pairs
+        others = {name: data.validation.through(camera) for name, camera in settings.data.other_cameras.items()}
     images = settings.validation.recalibrate_images
-    scores = study_scores(model, train, test or validation, others, settings.data.crop, images, device)
+    scores = study_scores(model, data.training, test or data.validation, others, settings.data.crop, images, device)
     git = git_state() or {}
     return {
         "norm": settings.norm.name,

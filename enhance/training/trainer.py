@@ -8,8 +8,7 @@ from pathlib import Path
 from enhance import ranks
 from enhance.cost.memory import check_memory
 from enhance.data.batches import crop_names, training_batches, worker_errors
-from enhance.data.fingerprint import with_content
-from enhance.data.open import open_data
+from enhance.data.open import open_data, with_content
 from enhance.data.pairs import spread
 from enhance.device import (
     available_memory,
@@ -77,8 +76,8 @@ class Trainer:
         # On the CPU nobody knows what is free, and a plan takes seconds. Compiled, no layer can say what it refuses.
         needs_plan = self.device.type == "cuda" or settings.compile
         self.plan = check_memory(settings, self.device, dtype, available_memory(self.device)) if needs_plan else None
-        opened = open_data(settings.data)
-        self.train, self.validation = opened.training, opened.validation
+        self.data = open_data(settings.data)
+        self.train, self.validation = self.data.training, self.data.validation
         check_batch(settings, self.train)
         self._images = {"training": self.train.names, "validation": self.validation.names, "sizes": self.train.sizes}
         steps = total_steps(settings.schedule, len(self.train), settings.images_per_step)

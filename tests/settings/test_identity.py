@@ -103,4 +103,4 @@ def test_rows_of_the_study_are_recognised(file: str) -> None:
     assert identity(settings) == rows[run]
 
 
-LOL = "e05e6e242d27"  # `enhance.data.fingerprint` of LOL v1's 485 training pairs at 256x256, by lol_v1_split.csv
+LOL = "e05e6e242d27"  # `enhance.data.open` of LOL v1's 485 training pairs at 256x256, by lol_v1_split.csv
