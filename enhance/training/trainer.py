@@ -26,11 +26,10 @@ from enhance.run.progress import Progress, print_line
 from enhance.run.record import Record
 from enhance.settings.schema import Settings
 from enhance.training.batch_norms import recalibrate, recalibrate_for_validation, statistics_gap
-from enhance.training.checks import check_batch, check_images
 from enhance.training.learner import Batches, Learner
 from enhance.training.meter import Meter
 from enhance.training.schedule import exposure_steps, total_steps
-from enhance.training.summary import summary
+from enhance.training.start import check_batch, check_images, summary
 from enhance.training.validation import Validation, strips, validate, write_report
 
 READ_EVERY = 20  # steps between two looks at the loss: each look waits for the device
