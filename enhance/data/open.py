@@ -204,10 +204,8 @@ def _source(part: str, pairs: list[Pair[OpenedImage]], skipped: list[str], data:
     names, normal = [pair.name for pair in pairs], [pair.normal for pair in pairs]
     small = [f"{image.name} {_text(image)}" for image in normal if min(image.size) < SMALLEST_TO_SCORE]
     if small and part != "training":
-        least = f"{SMALLEST_TO_SCORE}x{SMALLEST_TO_SCORE} px"
-        raise DataError(
-            f"{len(small)} of {len(normal)} images to score are smaller than {least}: {shortened(small)}; remove them"
-        )
+        count, least = f"{len(small)} of {len(normal)}", f"{SMALLEST_TO_SCORE}x{SMALLEST_TO_SCORE} px"
+        raise DataError(f"{count} images to score are smaller than {least}: {shortened(small)}; remove them")
     if data.through_camera:
         return CameraPairs(names, normal, data.camera, skipped)
     return RealPairs(names, [pair.low for pair in pairs if pair.low is not None], normal, skipped)

@@ -81,10 +81,8 @@ def hold_out(names: Sequence[str], scenes: np.ndarray, share: float) -> tuple[li
         if len(validation) + len(scene) <= room:
             validation.update(scene)
     if not validation and share > 0:
-        smallest: list[int] = min(order, key=len)
-        validation.update(smallest)
+        validation.update(min(order, key=len))
     if not validation or len(validation) == len(names):
-        raise DataError(
-            f"data.validation_share={share}: {len(names)} images of {len(members)} scenes cannot be split; try another"
-        )
+        images = f"{len(names)} images of {len(members)} scenes"
+        raise DataError(f"data.validation_share={share}: {images} cannot be split; try another")
     return [index for index in range(len(names)) if index not in validation], sorted(validation)

@@ -74,10 +74,9 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
     content = model.SerializeToString()
     comparison = compare(enhancer, OnnxEnhancer(content))
     if not comparison.difference <= TOLERANCE:  # NaN is not
-        raise ExportError(
-            f"{out}: not written: in onnxruntime its images differ from PyTorch's by up to {comparison.difference:.1e} "
-            f"(allowed: {TOLERANCE}); try other versions of torch and onnxruntime"
-        )
+        differs = f"in onnxruntime its images differ from PyTorch's by up to {comparison.difference:.1e}"
+        cure = "try other versions of torch and onnxruntime"
+        raise ExportError(f"{out}: not written: {differs} (allowed: {TOLERANCE}); {cure}")
     card = {
         "file": out.name,
         "sha256": hashlib.sha256(content).hexdigest(),

@@ -88,10 +88,8 @@ def _check_size(path: Path) -> None:
     except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
         raise DataError(f"{path}: not an image file that can be read; give a JPEG, PNG, TIFF or WebP") from error
     if width * height > MOST_MEGAPIXELS * 1e6:
-        raise DataError(
-            f"{path}: {width}x{height} px are too large for this page; make it smaller than {MOST_MEGAPIXELS} "
-            "megapixels, or use scripts/enhance_photos.py"
-        )
+        cure = f"make it smaller than {MOST_MEGAPIXELS} megapixels, or use scripts/enhance_photos.py"
+        raise DataError(f"{path}: {width}x{height} px are too large for this page; {cure}")
 
 
 def build(page: Page) -> gr.Blocks:

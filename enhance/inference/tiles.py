@@ -141,10 +141,8 @@ def _reflected(image: Tensor, sides: list[int], tile: Tile) -> Tensor:
 def _whole_image_layers(network: ResidualUNet, device: torch.device) -> list[str]:
     """Names of the layers that take something from the whole image, in the order in which they come."""
     if lacks_running_statistics(network):
-        raise SettingsError(
-            "a batch norm without running statistics sees the whole image, and is not made for tiles: "
-            "raise --max-memory, or train with norm.track_running_stats=true"
-        )
+        cure = "raise --max-memory, or train with norm.track_running_stats=true"
+        raise SettingsError(f"a batch norm without running statistics takes those of the whole image, not of tiles: {cure}")
     names: list[str] = []
     with ExitStack() as hooks:
         for name, module in network.named_modules():

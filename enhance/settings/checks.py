@@ -28,18 +28,14 @@ def check(settings: Settings) -> None:
         if name is not None and (not name or Path(name).name != name):
             raise SettingsError(f"{key}={name} is no name for a folder: leave out /; runs= is its place")
     if settings.compile and settings.checkpoint_activations:
-        raise SettingsError(
-            "checkpoint_activations=true does not go with compile=true, which itself chooses what is computed again: "
-            "leave one of them out"
-        )
+        reason = "which itself chooses what is computed again: leave one of them out"
+        raise SettingsError(f"checkpoint_activations=true does not go with compile=true, {reason}")
     if not settings.objective.l1 and not settings.objective.ssim and not settings.objective.perceptual:
         raise SettingsError("every weight of objective is 0: nothing to learn from; raise one of l1, ssim, perceptual")
     multiple = settings.model.unshuffle * 2**settings.model.depth
     if multiple > 32:
-        raise SettingsError(
-            f"model.unshuffle * 2**model.depth = {multiple}: at most 32, so that images of 16 px still pass; "
-            "lower model.depth or model.unshuffle"
-        )
+        bound = "at most 32, so that images of 16 px still pass; lower model.depth or model.unshuffle"
+        raise SettingsError(f"model.unshuffle * 2**model.depth = {multiple}: {bound}")
 
 
 def check_bounds(settings: Any) -> None:

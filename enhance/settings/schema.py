@@ -23,9 +23,8 @@ def option(
         above: exclusive lower bound.
         role: `MACHINE`, `PLACE` or `LABEL`, none of which makes another result; None: it is part of the run's identity.
     """
-    return field(
-        default=default, metadata={"meaning": meaning, "least": least, "most": most, "above": above, "role": role}
-    )
+    metadata = {"meaning": meaning, "least": least, "most": most, "above": above, "role": role}
+    return field(default=default, metadata=metadata)
 
 
 def share(default: float, meaning: str) -> Any:

@@ -58,9 +58,8 @@ def freeze_step(settings: Settings, model: nn.Module, steps: int) -> int:
     if share == 1:
         return steps
     if not batch_norms(model):
-        raise SettingsError(
-            f"schedule.freeze_after={share}: norm={settings.norm.name} keeps no running statistics here; leave it out"
-        )
+        reason = f"norm={settings.norm.name} keeps no running statistics here"
+        raise SettingsError(f"schedule.freeze_after={share}: {reason}; leave it out")
     return min(round(share * steps), steps - 1)
 
 

@@ -146,9 +146,8 @@ def compiled(loss: Loss, device: torch.device) -> Loss:
     except Exception as error:  # of many kinds, for as many reasons
         reason = str(error).strip().partition("\n")[0]
         needed = "a C++ compiler (g++)" if device.type == "cpu" else "triton and a C compiler (gcc)"
-        raise SettingsError(
-            f"compile=true: torch.compile does not work here ({reason}): install {needed}, or leave compile=false"
-        ) from error
+        cure = f"install {needed}, or leave compile=false"
+        raise SettingsError(f"compile=true: torch.compile does not work here ({reason}): {cure}") from error
     # On the CPU torch 2.14 reorders the operations of two networks so that one reads memory before it is written.
     options: dict[str, Any] = {"reorder_for_peak_memory": False} if device.type == "cpu" else {}
     return torch.compile(loss, fullgraph=True, dynamic=False, options=options)
