@@ -17,10 +17,7 @@ from enhance.errors import SettingsError, UserError
 def choose_device(name: str) -> torch.device:
     """`auto` is a CUDA device where there is one, else the CPU; other names are torch's own. `cuda` is the first one,
     or that of this process's number under torchrun. Convolutions in float32 are that from here on, and not in TF32.
-
-    Raises:
-        SettingsError: the name is malformed, or this machine has no such device.
-    """
+    Raises `SettingsError` where the name is malformed, or this machine has no such device."""
     # Its error of 1e-3 would make scores, and tiles beside whole images, differ by device; and SSIM takes
     # E[x^2] - E[x]^2 of flat regions, where it is as large as what is left.
     torch.backends.cudnn.allow_tf32 = False

@@ -39,11 +39,8 @@ def started_by_torchrun() -> bool:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Within, the processes that torchrun started work together; all but the first are silent, but for errors.
-
-    Raises:
-        UserError: another process ended, so that this one cannot go on.
-    """
+    """Within, the processes that torchrun started work together; all but the first are silent, but for errors. Raises
+    `UserError` where another process ended, so that this one cannot go on."""
     if not started_by_torchrun():
         yield
         return

@@ -73,13 +73,11 @@ def plan_memory(settings: Settings, device: torch.device, dtype: torch.dtype) ->
     each one's share of the batch, without what they exchange.
 
     Validation, which takes whole images, is not planned, nor is what the CUDA context and other programs hold. With
-    `compile` it is an upper bound: the step before each validation runs eagerly.
+    `compile` it is an upper bound: the step before each validation runs eagerly. Raises `UserError` where a layer does
+    not accept the batch.
 
     Args:
         dtype: what the model computes in.
-
-    Raises:
-        UserError: a layer does not accept the batch.
     """
     memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -208,13 +206,11 @@ def _changed(plan: MemoryPlan, **changes: Any) -> MemoryPlan:
 
 
 def check_memory(settings: Settings, device: torch.device, dtype: torch.dtype, free: int | None) -> MemoryPlan:
-    """The plan of a training step.
+    """The plan of a training step; a `UserError`, which says what would fit, where its tensors alone do not, or a layer
+    does not accept the batch.
 
     Args:
         free: bytes that it may take, None where nobody knows.
-
-    Raises:
-        UserError: its tensors alone do not fit; says what would. Or a layer does not accept the batch.
     """
     plan = plan_memory(settings, device, dtype)
     if free is not None and plan.tensors > free:

@@ -128,12 +128,8 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files directly in `folder`, sorted by name; hidden files are skipped.
-
-    Raises:
-        DataError: the folder is missing, or holds no image (says what it looked for and what it found), or one whose
-            name cannot be printed.
-    """
+    """The image files directly in `folder`, sorted by name; hidden files are skipped. Raises `DataError` where the
+    folder is missing, holds no image (says what it looked for and what it found), or one whose name cannot be printed."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; it should hold images ({' '.join(SUFFIXES)})")
     images = sorted(path for path in folder.iterdir() if _is_image(path))
@@ -171,11 +167,8 @@ def shortened(names: list[str]) -> str:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `out` when the block ends, and goes away when it raises.
-
-    Raises:
-        DataError: `out` is there and not an empty folder, or cannot be written.
-    """
+    """A folder to fill, which becomes `out` when the block ends, and goes away when it raises; a `DataError` where
+    `out` is there and not an empty folder, or cannot be written."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: a file, where a new folder should go; give another OUT")
     if out.is_dir() and any(out.iterdir()):

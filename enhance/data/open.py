@@ -35,11 +35,7 @@ _PLACES_OF = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low
 
 def open_data(data: DataSettings) -> "Opened":
     """The data set that the settings name, which takes the places that are given. Its parts are opened when they are
-    first read.
-
-    Raises:
-        DataError: the settings name an unknown data set, or places that do not go together.
-    """
+    first read. Raises `DataError` where the settings name an unknown data set, or places that do not go together."""
     one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
     if data.other_cameras and not data.through_camera:
         raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")

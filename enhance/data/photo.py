@@ -38,11 +38,8 @@ class Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """Read an image file of any kind that Pillow can decode.
-
-    Raises:
-        DataError: the file is missing, cannot be decoded, or is cut off.
-    """
+    """Read an image file of any kind that Pillow can decode; a `DataError` where it is missing, cannot be decoded, or
+    is cut off."""
     with decoding(path) as file:
         exif = file.getexif()
         stored = exif.get(ExifTags.Base.Orientation, 1)

@@ -37,14 +37,8 @@ def perceptual_hash(image: np.ndarray) -> np.ndarray:
 
 
 def group_scenes(hashes: Sequence[np.ndarray]) -> np.ndarray:
-    """Scene number of each image: images are of one scene when a chain of similar hashes joins them.
-
-    Args:
-        hashes: N times bool (63,), from `perceptual_hash`.
-
-    Returns:
-        int (N,), numbered from 0 by first appearance.
-    """
+    """Scene number of each image, int (N,), from 0 by first appearance: images are of one scene when a chain of similar
+    hashes, each bool (63,) from `perceptual_hash`, joins them."""
     signs = np.where(np.stack(hashes), np.float32(1), np.float32(-1))
     similar = []
     for start in range(0, len(signs), 1024):  # a part at a time: the whole table of distances may not fit
@@ -81,7 +75,8 @@ def hold_out(names: Sequence[str], scenes: np.ndarray, share: float) -> tuple[li
         if len(validation) + len(scene) <= room:
             validation.update(scene)
     if not validation and share > 0:
-        validation.update(min(order, key=len))
+        smallest: list[int] = min(order, key=len)
+        validation.update(smallest)
     if not validation or len(validation) == len(names):
         images = f"{len(names)} images of {len(members)} scenes"
         raise DataError(f"data.validation_share={share}: {images} cannot be split; try another")

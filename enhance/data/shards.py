@@ -66,11 +66,8 @@ class Member:
 
 def find_shards(data: DataSettings, split: str) -> list[Pair[Member]] | None:
     """The pairs of `split`, "train" or "test", in the order of the archives by name (*.tar; those of the test begin
-    with "test") and within them; None where there is no test archive.
-
-    Raises:
-        DataError: there is no training archive, one cannot be read, or images come twice or have no partner.
-    """
+    with "test") and within them; None where there is no test archive. Raises `DataError` where there is no training
+    archive, one cannot be read, or images come twice or have no partner."""
     root = data_root(data)
     archives = [path for path in sorted(root.glob("*.tar")) if path.name.startswith("test") == (split == "test")]
     if not archives:

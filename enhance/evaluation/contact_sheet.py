@@ -62,10 +62,7 @@ def _strip(score: ImageScore, low: Tensor, target: Tensor, enhance: Callable[[Te
 
 def networks_of(path: Path, statistics: bool, device: torch.device) -> Networks:
     """The networks of a checkpoint: one, or of batch norms one for each choice of `statistics` that the file holds.
-
-    Raises:
-        CheckpointError: as `enhance.run.checkpoint.load` and `load_model`.
-    """
+    Raises as `checkpoint.load` and `load_model`."""
     saved = checkpoint.load(path)
     model = checkpoint.load_model(saved, path, device)
     name = f"{saved.settings.norm.name}, batch {saved.settings.images_per_step}"

@@ -24,11 +24,7 @@ class Cell(NamedTuple):
 
 def rows(cells: Iterable[Sequence[Cell]], width: int = CELL, margin: int = GAP) -> Image.Image:
     """A row for each sequence of cells, one below the other. Cells are drawn as they come: few large images are in
-    memory at once.
-
-    Raises:
-        SettingsError: the picture would have too many pixels.
-    """
+    memory at once. Raises `SettingsError` where the picture would have too many pixels."""
     drawn, left = [], MOST_PIXELS
     for each in cells:
         left -= len(each) * (width + GAP) * (_height(each, width) + GAP)

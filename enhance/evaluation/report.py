@@ -78,11 +78,8 @@ def default_folder(checkpoint: Path, evaluation: Evaluation) -> Path:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make the report's folder before the work that goes into it.
-
-    Raises:
-        SettingsError: it cannot be made or written.
-    """
+    """Make the report's folder before the work that goes into it; a `SettingsError` where it cannot be made or
+    written."""
     with writing(folder, CURE):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -62,11 +62,7 @@ def variants(
 
 def check_statistics(checkpoint: Checkpoint, model: EnhancementModel, asked: str) -> None:
     """See that the statistics of the checkpoint's batch norms can be taken again, which `asked` (a setting or an
-    option) wants.
-
-    Raises:
-        SettingsError: there are none, or the weights were trained with them as constants.
-    """
+    option) wants: a `SettingsError` where there are none, or the weights were trained with them as constants."""
     if checkpoint.frozen:
         raise SettingsError(f"{asked}: the weights were trained with frozen statistics; leave it out")
     if not batch_norms(model):

@@ -47,11 +47,8 @@ class AnySize:
     def enhance(self, image: Tensor) -> Tensor:
         """(3, H, W) in [0, 1], any size -> the same size, in [0, 1], on the image's device.
 
-        A side shorter than 16 px is extended by its last pixels for the model, and the result cropped.
-
-        Raises:
-            SettingsError: so little memory is allowed that there is no room for a tile.
-        """
+        A side shorter than 16 px is extended by its last pixels for the model, and the result cropped. Raises
+        `SettingsError` where so little memory is allowed that there is no room for a tile."""
         height, width = image.shape[-2:]
         batch = image[None].to(self.home(image))
         if min(height, width) < SMALLEST_SIDE:

@@ -57,11 +57,8 @@ class Page:
         self._recent = functools.lru_cache(maxsize=2)(self._enhanced)  # for another strength of the same photograph
 
     def enhance(self, file: str, name: str, strength: float) -> tuple[Photo, Tensor, Tensor]:
-        """The photograph, as float (3, H, W) in [0, 1], and its enhanced version.
-
-        Raises:
-            DataError: not a photograph that can be read, or too large; says its name without its place on the server.
-        """
+        """The photograph, as float (3, H, W) in [0, 1], and its enhanced version. Raises `DataError` where it is no
+        photograph that can be read, or too large; says its name without its place on the server."""
         photo, image, enhanced = self._recent(file, name)
         return photo, image, image.lerp(enhanced, strength)
 
@@ -154,11 +151,8 @@ def _own_files_only(app: ASGIApp) -> ASGIApp:
 def served(page: Page, host: str, port: int | None) -> Iterator[str]:
     """Within, the page is served; gives its address.
 
-    What is uploaded lies in a folder of its own, which goes away at the end; nothing else is served.
-
-    Raises:
-        OSError: the host is none of this computer's IPv4 addresses, or the port is taken.
-    """
+    What is uploaded lies in a folder of its own, which goes away at the end; nothing else is served. Raises `OSError`
+    where the host is none of this computer's IPv4 addresses, or the port is taken."""
     with socket.socket() as probe:  # Gradio tries a wrong host over and over
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port or 0))

@@ -47,13 +47,11 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
 
 def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: float, quality: int) -> list[str]:
     """Enhance each photograph into its target file; returns why those that failed did, and goes on with the rest.
+    Raises `SettingsError` where a target cannot be written.
 
     Args:
         strength: between 0, which leaves the photograph as it is, and 1.
         quality: of JPEG and WebP, 1 to 100.
-
-    Raises:
-        SettingsError: a target cannot be written.
     """
     failures = []
     for photo, target in tqdm(pairs, "enhancing", unit="photo", disable=None):

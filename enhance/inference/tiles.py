@@ -50,10 +50,7 @@ class Tile:
 
 def side_within(model: EnhancementModel, max_gib: float, device: torch.device) -> int:
     """Side in pixels of the largest square, margin included, that goes through the model within `max_gib`, estimated.
-
-    Raises:
-        SettingsError: `max_gib` is not above 0, has no room for a pixel, or is above 2**20.
-    """
+    Raises `SettingsError` where `max_gib` is not above 0, has no room for a pixel, or is above 2**20."""
     if max_gib > _MOST_GIB:
         raise SettingsError(f"--max-memory {max_gib:g} is no limit: give the memory in GiB")
     with torch.inference_mode():
@@ -88,15 +85,13 @@ def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[T
 
 
 def enhance_tiles(model: EnhancementModel, image: Tensor, side: int, device: torch.device) -> Tensor:
-    """What `model` makes of the image, (3, H, W) -> (3, H, W), not clamped, on the image's device.
+    """What `model` makes of the image, (3, H, W) -> (3, H, W), not clamped, on the image's device. Raises
+    `SettingsError` as `cut`, and where a batch norm has no running statistics.
 
     Args:
         model: in evaluation mode, on `device`.
         image: on any device; one tile at a time moves to `device`.
         side: of the largest square that goes through the model at once.
-
-    Raises:
-        SettingsError: as `cut`, or a batch norm has no running statistics.
     """
     return model.enhance(image[None], partial(_run_in_tiles, side=side, device=device))[0]
 
@@ -142,7 +137,7 @@ def _whole_image_layers(network: ResidualUNet, device: torch.device) -> list[str
     """Names of the layers that take something from the whole image, in the order in which they come."""
     if lacks_running_statistics(network):
         cure = "raise --max-memory, or train with norm.track_running_stats=true"
-        raise SettingsError(f"a batch norm without running statistics takes those of the whole image, not of tiles: {cure}")
+        raise SettingsError(f"a batch norm without running statistics is not made for tiles: {cure}")
     names: list[str] = []
     with ExitStack() as hooks:
         for name, module in network.named_modules():

@@ -36,11 +36,7 @@ _INITS: dict[str, Callable[..., Tensor]] = {
 
 
 def build_model(model: ModelSettings, norm: NormSettings, checkpoint_activations: bool = False) -> EnhancementModel:
-    """The model that the settings describe, in training mode, on the CPU.
-
-    Raises:
-        SettingsError: as `norm_factory`.
-    """
+    """The model that the settings describe, in training mode, on the CPU. Raises as `norm_factory`."""
     network = _network(model, norm, checkpoint_activations)
     if not model.exposure:
         return EnhancementModel(network)

@@ -17,11 +17,8 @@ from enhance.settings.schema import ModelSettings, NormSettings
 
 
 def norm_factory(model: ModelSettings, norm: NormSettings) -> NormFactory:
-    """Number of channels -> layer.
-
-    Raises:
-        SettingsError: (also from the factory) as `build_norm`, or an activation that the norm cannot take in.
-    """
+    """Number of channels -> layer. Both raise `SettingsError`: as `build_norm`, and for an activation that the norm
+    cannot take in."""
     options = norm.options()
     if NORMS.get(norm.name) is BatchNormAct:
         if model.activation not in ACTIVATIONS:

@@ -35,11 +35,7 @@ class Checkpoint:
 
 def save(checkpoint: Checkpoint, path: Path, previous: Path | None = None) -> None:
     """Write the checkpoint so that `path` holds, at every moment, either the old file or the new one, whole; `previous`
-    then holds the old one.
-
-    Raises:
-        CheckpointError: the disk is full, or the folder cannot be written.
-    """
+    then holds the old one. Raises `CheckpointError` where the disk is full, or the folder cannot be written."""
     values = {"format": FORMAT} | vars(checkpoint) | {"settings": to_dict(checkpoint.settings)}
     content = io.BytesIO()
     torch.save(values, content)
@@ -49,11 +45,8 @@ def save(checkpoint: Checkpoint, path: Path, previous: Path | None = None) -> No
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU. No code that the file may carry is run (`weights_only=True`).
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or no checkpoint of this project.
-    """
+    """Read a checkpoint onto the CPU. No code that the file may carry is run (`weights_only=True`). Raises
+    `CheckpointError` where the file is missing, damaged, or no checkpoint of this project."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -93,10 +86,7 @@ def _check_members(content: bytes) -> None:
 def load_last(folder: Path) -> Checkpoint:
     """The last checkpoint of a run folder, for going on; where it is damaged or missing, the one before, and a line
     says so. The damaged one is set aside as last.pt.damaged, so that it does not take the place of the one before.
-
-    Raises:
-        CheckpointError: neither can be used.
-    """
+    Raises `CheckpointError` where neither can be used."""
     last, previous = folder / LAST, folder / PREVIOUS
     try:
         return load(last)
@@ -112,11 +102,8 @@ def load_last(folder: Path) -> Checkpoint:
 
 
 def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> EnhancementModel:
-    """The checkpoint's U-Net in evaluation mode on `device`.
-
-    Raises:
-        CheckpointError: the weights do not fit the model that the settings describe.
-    """
+    """The checkpoint's U-Net in evaluation mode on `device`; a `CheckpointError` where the weights do not fit the model
+    that the settings describe."""
     model = build_model(checkpoint.settings.model, checkpoint.settings.norm)
     try:
         model.load_state_dict(checkpoint.model)
@@ -127,11 +114,8 @@ def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> Enha
 
 
 def locate(path: str | None, runs: str) -> Path:
-    """The checkpoint file that a user means by a file, by a run folder, or by nothing (the newest run in `runs`).
-
-    Raises:
-        CheckpointError: says where it looked.
-    """
+    """The checkpoint file that a user means by a file, by a run folder, or by nothing (the newest run in `runs`); a
+    `CheckpointError`, which says where it looked, where there is none."""
     if path is None:
         newest = max(Path(runs).glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime, default=None)
         if newest is None:

@@ -12,11 +12,8 @@ from enhance.settings.schema import Settings
 
 
 def create_run_folder(settings: Settings, folder: Path | None = None) -> Path:
-    """Make `folder`, or else `<runs>/<date>-<name>/`, with config.yaml and an empty checkpoints/, and return it.
-
-    Raises:
-        SettingsError: the folder cannot be written.
-    """
+    """Make `folder`, or else `<runs>/<date>-<name>/`, with config.yaml and an empty checkpoints/, and return it; a
+    `SettingsError` where it cannot be written."""
     name = settings.name or f"{settings.norm.name}-b{settings.batch_size}-{settings.model.name}-{settings.data.name}"
     stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{name}"
     try:
@@ -50,10 +47,7 @@ def _new_folder(parent: Path, stem: str) -> Path:
 
 def lock_run(folder: Path) -> FileLock:
     """Taken by the process that trains in the folder; the system frees it when that process ends, however it ends.
-
-    Raises:
-        SettingsError: another process has it, or the folder cannot be written.
-    """
+    Raises `SettingsError` where another process has it, or the folder cannot be written."""
     lock = FileLock(folder / ".lock", is_singleton=True)  # its process may take it again
     try:
         lock.acquire(timeout=0)

@@ -18,13 +18,11 @@ from enhance.settings.schema import Settings
 @contextmanager
 def restored(given: Settings, overrides: list[str]) -> Iterator[tuple[Path, Checkpoint] | None]:
     """The run folder that `given.resume` names, within its lock, and its checkpoint, the settings moved to this place
-    and machine; None where a new run begins: `auto` found no run of these settings.
+    and machine; None where a new run begins: `auto` found no run of these settings. Raises `UserError` where it cannot
+    go on.
 
     Args:
         overrides: the words of the command line. A run goes on with its own settings, but for those of `MOVABLE`.
-
-    Raises:
-        UserError: it cannot go on.
     """
     file: Path | None = None
     moved = list(MOVABLE)
@@ -72,11 +70,8 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def find_run(settings: Settings) -> Path | None:
-    """The newest run in `runs` with the identity of these settings that has a checkpoint: `resume=auto`.
-
-    Raises:
-        DataError: the data of the settings cannot be found.
-    """
+    """The newest run in `runs` with the identity of these settings that has a checkpoint: `resume=auto`; a `DataError`
+    where the data cannot be found."""
     settings.data = with_content(settings.data)
     wanted = identity(settings)
     files = Path(settings.runs).glob("*/config.yaml")

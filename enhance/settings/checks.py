@@ -11,11 +11,8 @@ from enhance.settings.schema import Settings, flat
 
 
 def check(settings: Settings) -> None:
-    """Check every bound that stands at a field, and what several settings must meet together.
-
-    Raises:
-        SettingsError: names the key, its value and what it may be.
-    """
+    """Check every bound that stands at a field, and what several settings must meet together; a `SettingsError` names
+    the key, its value and what it may be."""
     check_bounds(settings)
     cameras = {f"data.other_cameras.{name}": camera for name, camera in settings.data.other_cameras.items()}
     for key, camera in ({"data.camera": settings.data.camera} | cameras).items():

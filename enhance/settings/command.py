@@ -44,11 +44,8 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
 
 
 def compose(overrides: list[str]) -> Settings:
-    """The settings of `train.py` with these `key=value` overrides, for a command of another form.
-
-    Raises:
-        SettingsError: as `run` tells them.
-    """
+    """The settings of `train.py` with these `key=value` overrides, for a command of another form; raises
+    `SettingsError` as `run` tells it."""
     _register("train")
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):

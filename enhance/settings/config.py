@@ -18,11 +18,8 @@ T = TypeVar("T")
 
 
 def from_config(config: DictConfig) -> Settings:
-    """The composed configuration of the command line as checked `Settings`, places absolute.
-
-    Raises:
-        SettingsError: an unknown key, a value of the wrong type, or one out of range.
-    """
+    """The composed configuration of the command line as checked `Settings`, places absolute; a `SettingsError` where
+    there is an unknown key, a value of the wrong type, or one out of range."""
     settings = _typed(Settings, config)
     check(settings)
     _make_places_absolute(settings)
@@ -49,11 +46,8 @@ def _make_places_absolute(settings: Settings | EvaluationSettings) -> None:
 
 def from_dict(values: dict[str, Any]) -> Settings:
     """The inverse of `to_dict`, for settings in a run folder or a checkpoint, of this version or an older one. The file
-    may come from anyone: nothing in it is resolved, so that `${oc.env:NAME}` reads no environment variable.
-
-    Raises:
-        SettingsError: as `from_config`; or a value that refers to something else.
-    """
+    may come from anyone: nothing in it is resolved, so that `${oc.env:NAME}` reads no environment variable. Raises
+    `SettingsError` as `from_config`, and for a value that refers to something else."""
     if reference := re.search(r"\$\{[^}]*}?", str(values)):
         raise SettingsError(f"{reference[0]}: refers to something outside the file")
     settings = _typed(Settings, upgraded(values))
@@ -62,11 +56,8 @@ def from_dict(values: dict[str, Any]) -> Settings:
 
 
 def from_yaml(file: Path) -> Settings:
-    """The settings that `to_yaml` wrote into a file.
-
-    Raises:
-        SettingsError: as `from_dict`; or the file cannot be read, or is no YAML.
-    """
+    """The settings that `to_yaml` wrote into a file; raises `SettingsError` as `from_dict`, and where the file cannot
+    be read, or is no YAML."""
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -17,17 +17,12 @@ LABELS = tuple(key for key, role in NOT_IDENTITY.items() if role == LABEL)
 
 
 def identity(settings: Settings) -> str:
-    """A hash of what a run is: equal for two runs that end in the same result, up to rounding on another machine.
+    """A hash of what a run is, 12 hexadecimal digits, with `data.content` filled in: equal for two runs that end in the
+    same result, up to rounding on another machine.
 
     Settings at their defaults do not enter, so that a setting added later leaves the hashes of older runs as they are.
     Changing a default gives older runs the hash of the new default: docs/study then needs its column `id` anew, which
     a test notices.
-
-    Args:
-        settings: with `data.content` filled in.
-
-    Returns:
-        12 hexadecimal digits.
     """
     defaults = flat(Settings())
     differing = {

@@ -34,11 +34,8 @@ _EPOCHS = 40  # of the exposure network, where older versions chose by themselve
 
 
 def upgraded(values: dict[str, Any]) -> dict[str, Any]:
-    """The values in the form of this version; those of this version stay as they are.
-
-    Raises:
-        SettingsError: they ask for what this version no longer does.
-    """
+    """The values in the form of this version; those of this version stay as they are. Raises `SettingsError` where they
+    ask for what this version no longer does."""
     groups = ("data", "norm", "schedule")
     if not all(isinstance(values.get(group), dict) for group in groups) or "content" in values["data"]:
         return values  # of this version, or no settings at all, which the types will show

@@ -28,13 +28,11 @@ def table(lines: dict[str, Curve], key: str, digits: int = 2) -> list[list[str]]
 
 
 def write(runs: pd.DataFrame, key: str, reference: str, folder: Path) -> list[Path]:
-    """Write tables and figures of the runs against the setting `key` into `folder`; returns the files.
+    """Write tables and figures of the runs against the setting `key` into `folder`; returns the files. Raises
+    `DataError` where a run lacks the setting.
 
     Args:
         reference: row, or norm, that the table of differences is from; it is left out where no run has it.
-
-    Raises:
-        DataError: a run lacks the setting.
     """
     comparison.check_key(runs, key)
     psnr = table(comparison.with_running(runs, key), key)

@@ -49,11 +49,8 @@ def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:
 
 def freeze_step(settings: Settings, model: nn.Module, steps: int) -> int:
     """Number of steps after which the model's batch norms are recalibrated and frozen, so that the weights settle on
-    the statistics of inference; `steps`, the whole run, where they never are.
-
-    Raises:
-        SettingsError: the model has no batch norm that could be frozen.
-    """
+    the statistics of inference; `steps`, the whole run, where they never are. Raises `SettingsError` where the model
+    has no batch norm that could be frozen."""
     share = settings.schedule.freeze_after
     if share == 1:
         return steps

@@ -78,13 +78,11 @@ class Learner:
         freeze(self.average.model)
 
     def advance(self, batches: Batches, meter: Meter, run_hooks: bool) -> None:
-        """Take the next step.
+        """Take the next step. Raises `UserError` where the device's memory is too small, or a layer does not accept the
+        batch.
 
         Args:
             run_hooks: hooks on the model are to run, which a compiled model does not: this step is not compiled.
-
-        Raises:
-            UserError: the device's memory is too small, or a layer does not accept the batch.
         """
         if self.step >= self._early_steps:
             self._stop_early_parameters()

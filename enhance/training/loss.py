@@ -25,10 +25,7 @@ class Objective(nn.Module):
 
     l1           |output - target|
     ssim         1 - SSIM  (Wang et al. 2004), with the window of the score: 11x11 Gaussian, sigma 1.5, valid region
-    perceptual   |difference of VGG features|, see `Perceptual`
-
-    Raises:
-        SettingsError: the VGG weights of `perceptual` are missing.
+    perceptual   |difference of VGG features|, see `Perceptual`, which raises where its weights are missing
     """
 
     window: Tensor
@@ -137,10 +134,7 @@ def training_loss(model: EnhancementModel, objective: Objective, device: torch.d
 
 def compiled(loss: Loss, device: torch.device) -> Loss:
     """The same function under torch.compile, in one graph with its gradient; the first call takes a minute or so.
-
-    Raises:
-        SettingsError: torch.compile does not work on this machine.
-    """
+    Raises `SettingsError` where torch.compile does not work on this machine."""
     try:
         torch.compile(lambda x: x + 1, fullgraph=True)(torch.zeros(2**10, device=device))
     except Exception as error:  # of many kinds, for as many reasons

@@ -36,16 +36,12 @@ READ_EVERY = 20  # steps between two looks at the loss: each look waits for the 
 
 
 def train(settings: Settings, folder: Path | None = None, last: Checkpoint | None = None) -> "Trainer":
-    """Train one run to its end.
+    """Train one run to its end. Raises `UserError` as `Trainer` and its methods.
 
     Args:
         settings: validated settings of the run.
         folder: of the new run, or of the one that goes on; None names a new one by date.
         last: the checkpoint to go on from, exactly where it stopped; None begins a new run.
-
-    Raises:
-        UserError: settings, data or checkpoint cannot be used, or what `Trainer.fit` raises.
-        RunComplete: nothing is left to do.
     """
     if last is None:
         settings.data = with_content(settings.data)
@@ -61,10 +57,7 @@ def train(settings: Settings, folder: Path | None = None, last: Checkpoint | Non
 class Trainer:
     """Trains one U-Net as the settings, which are validated, say.
 
-    Everything that can be wrong is checked here, before the first step; nothing is written.
-
-    Raises:
-        UserError: data or settings that cannot be used.
+    Everything that can be wrong is checked here, before the first step, and is a `UserError`; nothing is written.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -92,12 +85,8 @@ class Trainer:
         return bool(self.scores) or not self._due(self.learner.step)
 
     def restore(self, folder: Path, checkpoint: Checkpoint) -> None:
-        """Go on exactly where the run of that folder stopped.
-
-        Raises:
-            DataError: the images are not those of the run.
-            RunComplete: nothing is left to do.
-        """
+        """Go on exactly where the run of that folder stopped. Raises `DataError` where the images are not those of the
+        run, and `RunComplete` where nothing is left to do."""
         assert checkpoint.trainer is not None
         state, learner = checkpoint.trainer, self.learner
         check_images(folder, state["images"], self._images)
@@ -112,11 +101,8 @@ class Trainer:
             raise RunComplete(f"{folder}: this run is complete ({learner.step} of {learner.steps} steps)")
 
     def fit(self, record: Record) -> None:
-        """Train to the last step, or to a signal to stop; `last` and `best` checkpoints are written on the way.
-
-        Raises:
-            UserError: the loss is no longer finite, the device's memory is too small, or the disk is full.
-        """
+        """Train to the last step, or to a signal to stop; `last` and `best` checkpoints are written on the way. Raises
+        `UserError` where the loss is no longer finite, the device's memory is too small, or the disk is full."""
         learner = self.learner
         with stop_on_signal() as stopped, worker_errors():
             try:

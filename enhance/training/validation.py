@@ -60,10 +60,7 @@ def validate(
     stopped: Interruption,
 ) -> Validation:
     """Recalibrate the model (in evaluation mode) where the settings ask for it, then score it, each rank on its share.
-
-    Raises:
-        Interrupted: a signal came to any of the ranks; what was done is given up.
-    """
+    Raises `Interrupted` where a signal came to any of the ranks; what was done is given up."""
     start = time.perf_counter()
     ranks.broadcast(model.buffers())
     local = _Interruptible(validation, ranks.local_share(list(range(len(validation)))), stopped)
