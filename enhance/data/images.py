@@ -129,7 +129,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 def list_images(folder: Path) -> list[Path]:
     """The image files directly in `folder`, sorted by name; hidden files are skipped. Raises `DataError` where the
-    folder is missing, holds no image (says what it looked for and what it found), or one whose name cannot be printed."""
+    folder is missing or holds no image, which says what was looked for and found, or a name cannot be printed."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; it should hold images ({' '.join(SUFFIXES)})")
     images = sorted(path for path in folder.iterdir() if _is_image(path))
