@@ -1,0 +1,236 @@
+"""Launches the kernels of `kernels` and `layer_kernels`: how many programs, of which part of a tensor each."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+
+from enhance.norm import kernels, layer_kernels
+from enhance.norm.layout import memory_format
+
+_TILE = 2048  # values that a program holds at once
+_PROGRAMS = 2048  # enough to keep a large card busy; more would be more partial results
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """How a dense tensor (N, C, *), seen as (N, C, L), is shared out to programs."""
+
+    images: int
+    channels: int
+    length: int
+    strides: tuple[int, int, int]
+    block_c: int
+    block_l: int
+    parts_an_image: int
+    part_length: int
+
+    @classmethod
+    def of(cls, x: Tensor) -> "_Grid":
+        images, channels = x.shape[:2]
+        length = x.numel() // (images * channels)
+        if memory_format(x) == torch.contiguous_format:
+            strides = (channels * length, length, 1)
+            block_l = min(_TILE, triton.next_power_of_2(length))
+            block_c = min(_TILE // block_l, triton.next_power_of_2(channels))
+        else:
+            strides = (channels * length, 1, channels)
+            block_c = min(64, triton.next_power_of_2(channels))
+            block_l = min(_TILE // block_c, triton.next_power_of_2(length))
+        tiles = triton.cdiv(length, block_l)
+        wanted = max(1, _PROGRAMS // (images * triton.cdiv(channels, block_c)))
+        part_length = triton.cdiv(tiles, min(tiles, wanted)) * block_l
+        parts = triton.cdiv(length, part_length)
+        return cls(images, channels, length, strides, block_c, block_l, parts, part_length)
+
+    @property
+    def parts(self) -> int:
+        return self.images * self.parts_an_image
+
+    @property
+    def programs(self) -> tuple[int, int]:
+        return self.parts, triton.cdiv(self.channels, self.block_c)
+
+    def blocks(self, group: int) -> dict[str, Any]:
+        """Of the kernels that read partial results."""
+        block_c = triton.next_power_of_2(group) if group > 1 else min(32, triton.next_power_of_2(self.channels))
+        block_p = max(1, min(_TILE // block_c, triton.next_power_of_2(self.parts)))
+        return {"BLOCK_P": block_p, "BLOCK_C": block_c, "GROUPED": group > 1}
+
+    def row_programs(self, group: int) -> int:
+        return self.channels // group if group > 1 else triton.cdiv(self.channels, self.blocks(1)["BLOCK_C"])
+
+
+def statistics_of(x: Tensor, images: int, group: int, eps: float) -> Tensor:
+    """float32 (4, S, C): mean, what rounding left of it, 1 / sqrt(variance + eps) and biased variance, of S runs of
+    `images` images each and of groups of `group` channels, repeated for each channel.
+
+    Args:
+        x: (N, C, *), dense, with values.
+    """
+    grid = _Grid.of(x)
+    partial = x.new_empty((2, grid.parts, grid.channels), dtype=torch.float32)
+    place = (grid.channels, grid.length, *grid.strides[:2])
+    part = (grid.part_length, grid.parts_an_image)
+    kernels.moments[grid.programs](
+        x, partial, *place, grid.strides[2], images, group, *part, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l
+    )
+    segments = triton.cdiv(grid.images, images)
+    statistics = x.new_empty((4, segments, grid.channels), dtype=torch.float32)
+    kernels.statistics[segments, grid.row_programs(group)](
+        x, partial, statistics, *place, images, group, *part, grid.parts, eps, **grid.blocks(group)
+    )
+    return statistics
+
+
+def _affine(weight: Tensor | None, bias: Tensor | None) -> int:
+    return (weight is not None) + 2 * (bias is not None)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What follows the scale and shift in the same launch."""
+
+    name: str = "none"  # "leaky_relu" or "elu" with alpha 1
+    slope: float = 0.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """Buffers of a batch norm, which move to the statistics of the batch."""
+
+    mean: Tensor  # (C,)
+    variance: Tensor  # (C,)
+    tracked: Tensor  # number of batches, ()
+    momentum: float | None  # None: the mean of all batches
+
+
+def output(
+    x: Tensor,
+    statistics: Tensor,
+    images: int,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    activation: Activation = Activation(),
+    running: Running | None = None,
+) -> Tensor:
+    """act((x - mean) / sqrt(variance + eps) * weight + bias), of the type and memory format of x (N, C, *).
+
+    Args:
+        statistics: as `statistics_of` gives them for `images`.
+        running: takes the statistics in, unless they are not finite; they are of all images then.
+    """
+    grid = _Grid.of(x)
+    y = torch.empty_like(x)
+    count = float(grid.images * grid.length)
+    buffers = (None,) * 3 if running is None else (running.mean, running.variance, running.tracked)
+    momentum = 0.0 if running is None or running.momentum is None else running.momentum
+    kernels.output[grid.programs](
+        x, y, statistics, weight, bias, *buffers, grid.channels, grid.length, *grid.strides, images, grid.part_length,
+        grid.parts_an_image, statistics[0].numel(), activation.slope, count, momentum, AFFINE=_affine(weight, bias),
+        ACTIVATION=activation.name, TRACK=running is not None,
+        AVERAGE=running is not None and running.momentum is None, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
+    )  # fmt: skip
+    return y
+
+
+def gradient_sums(
+    saved: Tensor,
+    grad_y: Tensor,
+    statistics: Tensor,
+    images: int,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    activation: Activation = Activation(),
+    invert: bool = False,
+) -> Tensor:
+    """float32 (2, P, C): sums of dz, the gradient before the activation, and of dz * xhat over P parts of the images.
+
+    Args:
+        saved: the input, or with `invert` the output, (N, C, *), dense.
+        grad_y: in the memory format of `saved`.
+    """
+    grid = _Grid.of(saved)
+    partial = saved.new_empty((2, grid.parts, grid.channels), dtype=torch.float32)
+    kernels.gradient_sums[grid.programs](
+        saved, grad_y, partial, statistics, weight, bias, grid.channels, grid.length, *grid.strides, images,
+        grid.part_length, grid.parts_an_image, statistics[0].numel(), activation.slope, AFFINE=_affine(weight, bias),
+        ACTIVATION=activation.name, INVERT=invert, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
+    )  # fmt: skip
+    return partial
+
+
+def gradient(
+    saved: Tensor,
+    grad_y: Tensor,
+    statistics: Tensor,
+    images: int,
+    group: int,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    activation: Activation = Activation(),
+    invert: bool = False,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The gradients of x, weight and bias; arguments as of `gradient_sums` and `statistics_of`."""
+    grid = _Grid.of(saved)
+    partial = gradient_sums(saved, grad_y, statistics, images, weight, bias, activation, invert)
+    coefficients = torch.empty_like(statistics[:2])
+    segments, size = statistics.shape[1], statistics[0].numel()
+    grads = [None if vector is None else torch.empty_like(vector) for vector in (weight, bias)]
+    affine = _affine(weight, bias)
+    kernels.coefficients[(grid.row_programs(group),)](
+        partial, coefficients, weight, *grads, grid.channels, grid.length, images, group, grid.part_length,
+        grid.parts_an_image, grid.parts, segments, size, AFFINE=affine, **grid.blocks(group),
+    )  # fmt: skip
+    grad_x = torch.empty_like(saved)
+    kernels.gradient[grid.programs](
+        saved, grad_y, grad_x, coefficients, statistics, weight, bias, grid.channels, grid.length, *grid.strides,
+        images, grid.part_length, grid.parts_an_image, size, activation.slope, AFFINE=affine,
+        ACTIVATION=activation.name, INVERT=invert, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
+    )  # fmt: skip
+    return grad_x, *grads
+
+
+def _layer_grid(x: Tensor) -> tuple[_Grid, int, dict[str, int]]:
+    """The grid of x, and programs an image of blocks of positions, whose channels follow one another."""
+    grid = _Grid.of(x)
+    if grid.strides[2] == 1:
+        block_l = min(64, triton.next_power_of_2(grid.length))
+        block_c = min(_TILE // block_l, triton.next_power_of_2(grid.channels))
+    else:
+        block_c = min(256, triton.next_power_of_2(grid.channels))
+        block_l = min(_TILE // block_c, triton.next_power_of_2(grid.length))
+    return grid, triton.cdiv(grid.length, block_l), {"BLOCK_C": block_c, "BLOCK_L": block_l}
+
+
+def layer_output(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Layer norm of x (N, C, *), dense, over the channels of each position; and for `layer_gradient`, float32
+    (N * positions,), the mean less the first channel's value, and 1 / sqrt(variance + eps)."""
+    grid, blocks, block = _layer_grid(x)
+    y = torch.empty_like(x)
+    mean, rstd = (x.new_empty(grid.images * grid.length, dtype=torch.float32) for _ in range(2))
+    layer_kernels.layer_output[(grid.images * blocks,)](
+        x, y, mean, rstd, weight, bias, grid.channels, grid.length, *grid.strides, blocks, eps,
+        AFFINE=_affine(weight, bias), **block,
+    )  # fmt: skip
+    return y, mean, rstd
+
+
+def layer_gradient(
+    x: Tensor, grad_y: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The gradients of x, weight and bias; `grad_y` in the memory format of x."""
+    grid, blocks, block = _layer_grid(x)
+    grad_x = torch.empty_like(x)
+    affine = _affine(weight, bias)
+    partial = x.new_empty((2, grid.images * blocks, grid.channels), dtype=torch.float32) if affine else None
+    layer_kernels.layer_gradient[(grid.images * blocks,)](
+        x, grad_y, grad_x, mean, rstd, weight, partial, grid.channels, grid.length, *grid.strides, blocks,
+        AFFINE=affine, **block,
+    )  # fmt: skip
+    sums = (None, None) if partial is None else partial.sum(1)
+    return grad_x, *(
+        None if vector is None else total.to(vector.dtype) for vector, total in zip((weight, bias), sums, strict=True)
+    )
