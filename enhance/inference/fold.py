@@ -8,7 +8,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from enhance.models.blocks import ACTIVATIONS, ConvNormAct
 from enhance.models.model import EnhancementModel
-from enhance.norm.batch import BatchNorm
+from enhance.norm.batch import AnyBatchNorm
 from enhance.norm.batch_act import BatchNormAct
 
 
@@ -27,7 +27,7 @@ def fold_batch_norms(model: EnhancementModel) -> EnhancementModel:
         if not isinstance(block, ConvNormAct):
             continue
         layer = block[1]
-        if isinstance(layer, BatchNorm) and layer.running_mean is not None:
+        if isinstance(layer, AnyBatchNorm) and layer.running_mean is not None:
             # torch's function reads of the norm what this project's has under the same names.
             block[0] = fuse_conv_bn_eval(cast(nn.Conv2d, block[0]), cast(nn.BatchNorm2d, layer))
             block[1] = ACTIVATIONS[layer.activation]() if isinstance(layer, BatchNormAct) else nn.Identity()

@@ -21,7 +21,7 @@ from enhance.cost.measure import peak_bytes
 from enhance.errors import SettingsError
 from enhance.models.model import EnhancementModel
 from enhance.models.residual import ResidualUNet, reflected_sides
-from enhance.norm.batch import BatchNorm
+from enhance.norm.batch import AnyBatchNorm
 from enhance.norm.statistics import Moments, channel_moments
 
 _PROBE = 256  # side in pixels of the image that memory is measured on
@@ -64,7 +64,7 @@ def side_within(model: EnhancementModel, max_gib: float, device: torch.device) -
 
 def lacks_running_statistics(model: nn.Module) -> bool:
     """Whether a batch norm standardizes each image by its own statistics: it is not made for tiles."""
-    return any(isinstance(module, BatchNorm) and module.running_mean is None for module in model.modules())
+    return any(isinstance(module, AnyBatchNorm) and module.running_mean is None for module in model.modules())
 
 
 def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[Tile]:

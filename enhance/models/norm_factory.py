@@ -9,7 +9,7 @@ from torch import nn
 from enhance.errors import SettingsError, UserError
 from enhance.models.blocks import NormFactory
 from enhance.norm.base import TooFewValues
-from enhance.norm.batch import BatchNorm
+from enhance.norm.batch import AnyBatchNorm
 from enhance.norm.batch_act import ACTIVATIONS, BatchNormAct
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.registry import NORMS, build_norm
@@ -47,6 +47,6 @@ def too_few_values_explained() -> Iterator[None]:
         more = "raise data.crop"
         if isinstance(error.layer, GhostBatchNorm):
             more = "make batch_size a multiple of norm.virtual_batch, and that at least 2, raise data.crop"
-        elif isinstance(error.layer, BatchNorm):
+        elif isinstance(error.layer, AnyBatchNorm):
             more = "raise batch_size or data.crop"
         raise UserError(f"{error}: {more}, lower model.depth, or choose another norm (norm=gn)") from error

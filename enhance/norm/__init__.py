@@ -9,3 +9,34 @@
   as of `BatchNorm`. `image`: instance, group, half instance and layer norm. `frn`: filter response norm.
 - `recalibrate`: running statistics over a population.
 """
+
+from enhance.norm.base import ChannelNorm, TooFewValues
+from enhance.norm.batch import BatchNorm, FrozenBatchNorm, freeze
+from enhance.norm.batch_act import BatchNormAct
+from enhance.norm.frn import FilterResponseNorm
+from enhance.norm.ghost import GhostBatchNorm
+from enhance.norm.image import GroupNorm, HalfInstanceNorm, InstanceNorm, LayerNorm2d
+from enhance.norm.recalibrate import recalibrate
+from enhance.norm.registry import NORMS, build_norm
+from enhance.norm.renorm import BatchRenorm
+from enhance.norm.sync import SyncBatchNorm
+
+__all__ = [
+    "NORMS",
+    "BatchNorm",
+    "BatchNormAct",
+    "BatchRenorm",
+    "ChannelNorm",
+    "FilterResponseNorm",
+    "FrozenBatchNorm",
+    "GhostBatchNorm",
+    "GroupNorm",
+    "HalfInstanceNorm",
+    "InstanceNorm",
+    "LayerNorm2d",
+    "SyncBatchNorm",
+    "TooFewValues",
+    "build_norm",
+    "freeze",
+    "recalibrate",
+]

@@ -5,23 +5,16 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from enhance.norm.base import ChannelNorm
 from enhance.norm.functional import BATCH, normalize, scale_and_shift
 from enhance.norm.statistics import Moments
 
 
-class BatchNorm(ChannelNorm):
-    """Standardize each channel over the batch and all positions; in evaluation mode, by the running statistics.
-
-    Parameters, buffers and their meaning are those of `torch.nn.BatchNorm2d`, so that a state_dict loads either way;
-    one class serves (N, C), (N, C, L), (N, C, H, W) and (N, C, D, H, W). A batch whose mean or variance is not finite
-    leaves the running statistics as they are.
-
-    `momentum` is the share of the new batch: running = (1 - momentum) * running + momentum * batch. Texts that put
-    the momentum on the old value ("momentum 0.9") mean `momentum=0.1` here. The running variance takes the unbiased
-    batch variance (divided by n - 1), as torch's does, while the batch itself is standardized by the biased one (by
-    n); texts that keep the biased one arrive at (n - 1) / n of this layer's `running_var`.
+class AnyBatchNorm(ChannelNorm, _NormBase):
+    """What `BatchNorm` and its kin share. Parameters and buffers, and how they are reset and loaded from older
+    checkpoints, are those of torch's own batch norms.
 
     Args:
         num_features: number of channels C.
@@ -29,10 +22,7 @@ class BatchNorm(ChannelNorm):
         momentum: share of the new batch in the running statistics; None averages all batches with equal weight.
         affine: learn `weight` and `bias` per channel.
         track_running_stats: keep running statistics; without them evaluation uses each batch's own.
-
-    Example:
-        >>> BatchNorm(8)(torch.rand(4, 8, 16, 16)).shape
-        torch.Size([4, 8, 16, 16])
+        device, dtype: of parameters and buffers.
     """
 
     axes = BATCH
@@ -51,17 +41,17 @@ class BatchNorm(ChannelNorm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(num_features, eps, affine)
-        self.momentum = momentum
-        self.track_running_stats = track_running_stats
-        self.register_buffer("running_mean", torch.zeros(num_features) if track_running_stats else None)
-        self.register_buffer("running_var", torch.ones(num_features) if track_running_stats else None)
-        self.register_buffer("num_batches_tracked", torch.tensor(0) if track_running_stats else None)
+        _NormBase.__init__(self, num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        self.num_channels = self.num_groups = num_features
 
-    def forward(self, x: Tensor) -> Tensor:
-        """As of `ChannelNorm`; in training mode, each channel needs two values in the batch."""
-        self.check(x)
+    def reset_parameters(self) -> None:
+        _NormBase.reset_parameters(self)
+
+    def standardize(self, x: Tensor) -> Tensor:
+        """In training mode, each channel needs two values in the batch."""
         if self.running_mean is not None and (self.frozen or not self.training):
             return self._by_running_statistics(x)
         if self.training:
@@ -88,6 +78,9 @@ class BatchNorm(ChannelNorm):
 
     @torch.no_grad()
     def _track(self, batch: Moments) -> None:
+        if isinstance(batch.count, int) and not batch.count:  # torch counts an empty batch
+            self.num_batches_tracked.add_(1)
+            return
         # Chosen on the device, which the host need not wait for.
         variance = batch.unbiased_variance
         finite = batch.mean.isfinite().all() & variance.isfinite().all()
@@ -100,7 +93,28 @@ class BatchNorm(ChannelNorm):
                 running.lerp_(new, self.momentum)
 
 
-class FrozenBatchNorm(BatchNorm):
+class BatchNorm(AnyBatchNorm, _BatchNorm):
+    """Standardize each channel over the batch and all positions; in evaluation mode, by the running statistics.
+
+    It is a batch norm of torch's to what asks for one, such as `SyncBatchNorm.convert_sync_batchnorm` and
+    `swa_utils.update_bn`, and a state_dict of either loads into the other; one class serves (N, C), (N, C, L),
+    (N, C, H, W) and (N, C, D, H, W). A batch whose mean or variance is not finite leaves the running statistics as they
+    are.
+
+    `momentum` is the share of the new batch: running = (1 - momentum) * running + momentum * batch. Texts that put
+    the momentum on the old value ("momentum 0.9") mean `momentum=0.1` here. The running variance takes the unbiased
+    batch variance (divided by n - 1), as torch's does, while the batch itself is standardized by the biased one (by
+    n); texts that keep the biased one arrive at (n - 1) / n of this layer's `running_var`.
+
+    Arguments are those of `AnyBatchNorm`.
+
+    Example:
+        >>> BatchNorm(8)(torch.rand(4, 8, 16, 16)).shape
+        torch.Size([4, 8, 16, 16])
+    """
+
+
+class FrozenBatchNorm(AnyBatchNorm):
     """`BatchNorm` that standardizes by its running statistics in training as in evaluation, and none ever moves.
 
     What is left is a learned scale and shift per channel of an input with fixed statistics; every image, and a single
@@ -111,12 +125,14 @@ class FrozenBatchNorm(BatchNorm):
     frozen = True
     shown = ChannelNorm.shown
 
-    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
-        super().__init__(num_features, eps, affine=affine)
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, affine: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__(num_features, eps, affine=affine, device=device, dtype=dtype)
 
 
 def freeze(model: nn.Module) -> None:
     """From now on the model's batch norms do as `FrozenBatchNorm` does, but for those without running statistics."""
     for module in model.modules():
-        if isinstance(module, BatchNorm) and module.running_mean is not None:
+        if isinstance(module, AnyBatchNorm) and module.running_mean is not None:
             module.frozen = True

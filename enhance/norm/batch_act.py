@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from enhance.norm import layout
-from enhance.norm.batch import BatchNorm
-from enhance.norm.functional import BATCH, then_affine
+from enhance.norm.batch import AnyBatchNorm
+from enhance.norm.functional import BATCH, PLAIN, implementation, then_affine
 from enhance.norm.statistics import Moments, center
 
 _SLOPE = 0.2
@@ -62,7 +61,7 @@ class _NormalizeAndActivate(torch.autograd.Function):
         gamma, beta = layout.per_channel(weight, x.shape[1]), layout.per_channel(bias, x.shape[1])
         layout.affine_(values, *then_affine(rstd, -residual * rstd, gamma, beta))
         activation.apply_(y)
-        channels = _not_invertible(values, weight, bias, activation)
+        channels = _not_invertible(values, (variance.sqrt() * rstd).flatten(), weight, bias, activation)
         saved = None
         if len(channels):
             saved = layout.split_channels(layout.dense_copy(x.index_select(1, channels)), len(channels))
@@ -74,50 +73,58 @@ class _NormalizeAndActivate(torch.autograd.Function):
         return y, mean, variance
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         """With the means taken over the batch and all positions:
 
         dx = weight / sqrt(variance + eps) * (dz - mean(dz) - xhat * mean(dz * xhat))
         """
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "BatchNormAct (norm=bn_act) saves no input that could be differentiated twice (create_graph=True): use "
+                "BatchNorm (norm=bn) and an activation"
+            )
         y, weight, bias, rstd, channels, saved = ctx.saved_tensors
         grad_x = ctx.activation.inverse(y)
         xhat = layout.split_channels(grad_x, y.shape[1])  # a view: becomes grad_x
         gamma, beta = layout.per_channel(weight, y.shape[1]), layout.per_channel(bias, y.shape[1])
+        if bias is not None:
+            xhat.sub_(beta)
         if weight is not None:
-            xhat.sub_(beta).div_(gamma)
+            xhat.div_(gamma)
         if saved is not None:
             xhat.index_copy_(1, channels, saved)
         grad = layout.split_channels(ctx.activation.backward(layout.dense_like(grad_y, y), y), y.shape[1])
         grad_sum, product_sum = layout.sum_over(grad, BATCH), layout.sum_products(grad, xhat, BATCH)
-        scale, grad_weight, grad_bias = rstd, None, None
-        if weight is not None:
-            scale = rstd * gamma
-            grad_weight, grad_bias = product_sum.flatten().to(weight.dtype), grad_sum.flatten().to(weight.dtype)
+        scale = rstd if weight is None else rstd * gamma
+        grad_weight = None if weight is None else product_sum.flatten().to(weight.dtype)
+        grad_bias = None if bias is None else grad_sum.flatten().to(bias.dtype)
         minus_share = scale * (-1 / layout.count_over(xhat, BATCH))
         layout.combine_(xhat, product_sum * minus_share, grad_sum * minus_share, grad, scale)
         return grad_x, grad_weight, grad_bias, None, None
 
 
-def _not_invertible(values: Tensor, weight: Tensor | None, bias: Tensor | None, activation: _Activation) -> Tensor:
+def _not_invertible(
+    values: Tensor, std: Tensor, weight: Tensor | None, bias: Tensor | None, activation: _Activation
+) -> Tensor:
     """Channels of the output (N, C, 1, L) that do not give their standardized input back, as indices (K,).
 
     z = weight * xhat + bias carries a rounding of |bias|, or that of the activation's inverse, and weight divides it.
+    What is left counts beside `std`, (C,), that of xhat: eps makes it less than 1 where a channel is nearly constant.
     Comparisons are such that a channel with NaN is among them. A tensor without values has none, as a new layer, whose
     channels nearly all stay invertible.
     """
     if not layout.has_values(values):
         return values.new_empty(0, dtype=torch.int64)
-    spread = values.new_ones(values.shape[1]) if weight is None else weight.abs()
+    spread = std if weight is None else std * weight.abs()
     roundings = values.new_zeros(values.shape[1]) if bias is None else bias.abs()
     if activation.roundings is not None:
         lowest = values.amin(3).amin(0).flatten()
         roundings = torch.maximum(roundings, activation.roundings(lowest))
-    invertible = (spread >= _SMALLEST_WEIGHT) & (roundings <= _MOST_ROUNDINGS * spread)
+    invertible = (spread > _SMALLEST_WEIGHT) & (roundings <= _MOST_ROUNDINGS * spread)
     return invertible.logical_not().nonzero().flatten()
 
 
-class BatchNormAct(BatchNorm):
+class BatchNormAct(AnyBatchNorm):
     """Batch norm, then LeakyReLU (slope 0.2) or ELU (alpha 1): (N, C, *) -> the same shape, type and memory format.
 
     Function, gradients, parameters and buffers are those of `BatchNorm` followed by the activation; a state_dict loads
@@ -135,7 +142,7 @@ class BatchNormAct(BatchNorm):
         ValueError: another activation, which has no inverse or another slope.
     """
 
-    shown = (*BatchNorm.shown, "activation")
+    shown = (*AnyBatchNorm.shown, "activation")
     activates: bool = True  # no activation follows
 
     def __init__(
@@ -146,8 +153,10 @@ class BatchNormAct(BatchNorm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation={activation} has no inverse here: choose {' or '.join(ACTIVATIONS)}")
         self.activation = activation
@@ -158,8 +167,10 @@ class BatchNormAct(BatchNorm):
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
         activation = ACTIVATIONS[self.activation]
         half = x.dtype not in (torch.float32, torch.float64)
-        if half or torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        if half or torch.compiler.is_compiling() or not torch.is_grad_enabled() or implementation() == PLAIN:
             y, batch = super()._by_batch_statistics(x)
             return activation.apply_(y), batch
+        if not x.numel():
+            return super()._by_batch_statistics(x)
         y, mean, variance = _NormalizeAndActivate.apply(x, self.weight, self.bias, self.eps, activation)
         return y, self._moments(x, mean, variance)

@@ -1,14 +1,14 @@
 """Filter Response Normalization and its thresholded activation (Singh and Krishnan 2020, arXiv 1911.09737)."""
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from enhance.norm import layout
+from enhance.norm import layout, plain
 from enhance.norm.base import ChannelAffine, ChannelNorm
-from enhance.norm.functional import PLANES
+from enhance.norm.functional import PLAIN, PLANES, differentiable_gradients, implementation
 from enhance.norm.statistics import Moments
 
 
@@ -23,16 +23,21 @@ class _FilterResponse(torch.autograd.Function):
         gamma, beta, threshold = (layout.per_channel(vector.to(z.dtype), len(vector)) for vector in (weight, bias, tau))
         layout.affine_(values, rrms * gamma, beta).clamp_(min=threshold)
         ctx.save_for_backward(x, weight, bias, tau, rrms)
+        ctx.eps = eps
         return z.to(x.dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_z: Tensor) -> tuple[Tensor | None, ...]:
         """With xhat = x * rrms, dy = dz where y is above tau, and the mean taken over the positions:
 
         dx = rrms * weight * (dy - xhat * mean(dy * xhat))
         """
         x, weight, bias, tau, rrms = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            inputs, needed = (x, weight, bias, tau), ctx.needs_input_grad[:4]
+            output = partial(plain.filter_response, eps=ctx.eps)
+            again = differentiable_gradients(output, inputs, needed, grad_z)
+            return *again, None
         grad_x = layout.dense_copy(x)
         values = layout.split_channels(grad_x, len(weight))
         grad = layout.split_channels(layout.dense_like(grad_z, grad_x), len(weight))
@@ -73,12 +78,18 @@ class FilterResponseNorm(ChannelNorm):
     weight: nn.Parameter
     bias: nn.Parameter
 
-    def __init__(self, num_features: int, eps: float = 1e-6) -> None:
-        super().__init__(num_features, eps)
-        self.tau = nn.Parameter(torch.zeros(num_features))
+    def __init__(self, num_features: int, eps: float = 1e-6, device: Any = None, dtype: Any = None) -> None:
+        super().__init__(num_features, eps, device=device, dtype=dtype)
+        self.tau = nn.Parameter(torch.zeros_like(self.bias))
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if hasattr(self, "tau"):
+            nn.init.zeros_(self.tau)
+
+    def standardize(self, x: Tensor) -> Tensor:
+        if not x.numel() or implementation() == PLAIN:
+            return plain.filter_response(x, self.weight, self.bias, self.tau, self.eps)
         return _FilterResponse.apply(x, self.weight, self.bias, self.tau, self.eps)
 
     def as_affine(self, moments: Moments) -> ChannelAffine:

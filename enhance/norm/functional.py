@@ -10,22 +10,59 @@ over make the norm:
     group     G groups        axes K, L
     layer     G = 1, K = C    axis K: the channels of one position
 
-`plain.normalize` is the same in ordinary operations.
+`plain.normalize` is the same in ordinary operations, which serve where the gradient is to be differentiated itself, and
+where `implementation` says so.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from enhance.norm import layout
+from enhance.norm import layout, plain
 from enhance.norm.layout import Axes
 from enhance.norm.statistics import center_into
 
 BATCH: Axes = (0, 2, 3)
 PLANES: Axes = (2, 3)
 CHANNELS: Axes = (2,)
+
+
+PLAIN, FAST = "plain", "fast"
+_forced: list[str] = []
+
+
+def implementation() -> str:
+    """Which way a norm is computed: `FAST`, by a backward pass of its own, in place; or `PLAIN`, by ordinary operations
+    for what does not look through that: torch.func's transforms, forward-mode differentiation and torch.jit.trace."""
+    if _forced:
+        return _forced[-1]
+    if torch.compiler.is_compiling():
+        return FAST
+    transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
+    return PLAIN if transformed or torch.jit.is_tracing() else FAST
+
+
+@contextmanager
+def forced(way: str) -> Iterator[None]:
+    """Within, `implementation` is `way`."""
+    _forced.append(way)
+    try:
+        yield
+    finally:
+        _forced.pop()
+
+
+def differentiable_gradients(
+    output: Callable[..., Tensor], inputs: Sequence[Tensor | None], needed: Sequence[bool], grad_y: Tensor
+) -> list[Tensor | None]:
+    """The gradients of `output(*inputs)`, of those that are needed, by ordinary operations: a backward pass takes them
+    where its own operations are recorded, for a second derivative."""
+    asked = [each for each, need in zip(inputs, needed, strict=True) if need and each is not None]
+    grads = iter(torch.autograd.grad(output(*inputs), asked, grad_y, create_graph=True))
+    return [next(grads) if need and each is not None else None for each, need in zip(inputs, needed, strict=True)]
 
 
 class _Normalize(torch.autograd.Function):
@@ -42,32 +79,37 @@ class _Normalize(torch.autograd.Function):
         gamma, beta = layout.per_channel(weight, num_groups), layout.per_channel(bias, num_groups)
         blocks = [_standardize(axes, eps, *block) for block in layout.in_channels(axes, source, values, gamma, beta)]
         mean, variance, rstd = (layout.joined(parts, 1) for parts in zip(*blocks, strict=True))
-        ctx.save_for_backward(x, weight, mean, rstd)
-        ctx.num_groups, ctx.axes = num_groups, axes
+        ctx.save_for_backward(x, weight, bias, mean, rstd)
+        ctx.options = num_groups, axes, eps
         ctx.mark_non_differentiable(mean, variance)
         return y.to(x.dtype), mean, variance
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         """With xhat the standardized input and the means taken over the axes:
 
         dx = (weight * dy - mean(weight * dy) - xhat * mean(weight * dy * xhat)) / sqrt(variance + eps)
         """
-        x, weight, mean, rstd = ctx.saved_tensors
-        num_groups, axes = ctx.num_groups, ctx.axes
+        x, weight, bias, mean, rstd = ctx.saved_tensors
+        num_groups, axes, _ = ctx.options
+        if torch.is_grad_enabled():
+            needed = ctx.needs_input_grad[:3]
+            grads = differentiable_gradients(
+                lambda *inputs: plain.normalize(*inputs, *ctx.options)[0], (x, weight, bias), needed, grad_y
+            )
+            return *grads, None, None, None
         grad_x, source, values = layout.prepare(x, num_groups)
         grad = layout.split_channels(layout.dense_like(grad_y, grad_x), num_groups)
         vectors = mean, rstd, layout.per_channel(weight, num_groups)
         blocks = [_gradient(axes, *block) for block in layout.in_channels(axes, source, values, grad, *vectors)]
-        grad_weight = grad_bias = None
-        if weight is not None:
-            grad_weight, grad_bias = (layout.joined(parts, 0).to(weight.dtype) for parts in zip(*blocks, strict=True))
+        of_weight, of_bias = (layout.joined(parts, 0) for parts in zip(*blocks, strict=True))
+        grad_weight = None if weight is None else of_weight.to(weight.dtype)
+        grad_bias = None if bias is None else of_bias.to(bias.dtype)
         return grad_x.to(x.dtype), grad_weight, grad_bias, None, None, None
 
 
 def _standardize(
-    axes: Axes, eps: float, source: Tensor, values: Tensor, gamma: Tensor | None, beta: Tensor | None
+    axes: Axes, eps: float, source: Tensor, values: Tensor, gamma: Any, beta: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     """values = the result for source, both (N, G, K, L); returns mean, variance and 1 / sqrt(variance + eps)."""
     mean, residual, variance = center_into(source, values, axes)
@@ -75,9 +117,10 @@ def _standardize(
     scale, shift = rstd, -residual * rstd
     if 3 in axes:  # no vector depends on the position, and two affine maps make one
         scale, shift = then_affine(scale, shift, gamma, beta)
-    elif gamma is not None and beta is not None:
+    elif gamma is not None or beta is not None:
         layout.affine_(values, scale, shift)
-        scale, shift = gamma, beta
+        one = torch.ones_like(gamma if beta is None else beta)
+        scale, shift = then_affine(one, torch.zeros_like(one), gamma, beta)
     layout.affine_(values, scale, shift)
     return mean + residual, variance, rstd
 
@@ -85,7 +128,7 @@ def _standardize(
 def _gradient(
     axes: Axes, source: Tensor, values: Tensor, grad: Tensor, mean: Tensor, rstd: Tensor, gamma: Tensor | None
 ) -> tuple[Tensor, ...]:
-    """values = the gradient of source, all (N, G, K, L) or vectors; returns those of weight and bias, (C,), if any."""
+    """values = the gradient of source, all (N, G, K, L) or vectors; returns those of weight and bias, (C,)."""
     layout.subtract(source, mean, values)
     if 3 in axes:  # weight and rstd are equal at all positions, and weigh sums instead of values
         grad_sum, product_sum = layout.sum_over(grad, (3,)), layout.sum_products(grad, values, (3,))
@@ -93,9 +136,8 @@ def _gradient(
         grad_sum, product_sum = grad, grad * values
     product_sum *= rstd
     scale = rstd
-    grads: tuple[Tensor, ...] = ()
+    grads = (layout.sum_over(product_sum, (0, 3)).flatten(), layout.sum_over(grad_sum, (0, 3)).flatten())
     if gamma is not None:
-        grads = (layout.sum_over(product_sum, (0, 3)).flatten(), layout.sum_over(grad_sum, (0, 3)).flatten())
         product_sum *= gamma
         grad_sum = grad_sum * gamma  # not in place: it may be the gradient that was passed in
         if 3 in axes:
@@ -111,7 +153,9 @@ def _gradient(
 
 def then_affine(scale: Tensor, shift: Tensor, gamma: Tensor | None, beta: Tensor | None) -> tuple[Tensor, Tensor]:
     """Scale and shift of (x * scale + shift) * gamma + beta, for vectors that broadcast; gamma and beta may be None."""
-    return (scale, shift) if gamma is None or beta is None else (scale * gamma, shift * gamma + beta)
+    if gamma is not None:
+        scale, shift = scale * gamma, shift * gamma
+    return scale, shift if beta is None else shift + beta
 
 
 def normalize(
@@ -121,13 +165,18 @@ def normalize(
 
     Args:
         x: any floating type and memory format; half types are computed in float32.
-        weight, bias: (C,), or None together.
+        weight, bias: (C,), or None.
         num_groups: G, a divisor of C.
         axes: of (N, G, K, L), which the statistics span: `BATCH`, `PLANES` or `CHANNELS`.
 
     Returns:
         y (N, C, *) of the type of x; mean and biased variance, broadcastable to (N, G, K, L), not differentiable.
     """
+    if not x.numel():
+        nothing = x.new_zeros(1, x.shape[1], 1, 1)
+        return plain.affine(x, weight, bias).to(x.dtype), nothing, nothing
+    if implementation() == PLAIN:
+        return plain.normalize(x, weight, bias, num_groups, axes, eps)
     return _Normalize.apply(x, weight, bias, num_groups, axes, eps)
 
 

@@ -1,15 +1,18 @@
 """Ghost batch normalization (Hoffer, Hubara and Soudry 2017, "Train longer, generalize better", arXiv 1705.08741)."""
 
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from enhance.norm.batch import BatchNorm
+from enhance.norm.batch import AnyBatchNorm
+from enhance.norm.functional import PLANES, normalize
+from enhance.norm.layout import memory_format
 from enhance.norm.statistics import Moments
 
 
-class GhostBatchNorm(BatchNorm):
+class GhostBatchNorm(AnyBatchNorm):
     """Batch norm whose statistics in training come from virtual batches of a few images each.
 
     The batch is cut into runs of `virtual_batch` images, each standardized by its own statistics: the gradient stays
@@ -25,7 +28,7 @@ class GhostBatchNorm(BatchNorm):
     """
 
     kind = "ghost batch norm"
-    shown = (*BatchNorm.shown, "virtual_batch")
+    shown = (*AnyBatchNorm.shown, "virtual_batch")
 
     def __init__(
         self,
@@ -35,13 +38,17 @@ class GhostBatchNorm(BatchNorm):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
         self.virtual_batch = virtual_batch
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
         if not self.training or x.shape[0] <= self.virtual_batch:
             return super()._by_batch_statistics(x)
+        if torch.compiler.is_compiling() and not torch.compiler.is_exporting() and x.shape[0] % self.virtual_batch == 0:
+            return self._folded(x)
         outputs, moments = [], []
         for part in x.split(self.virtual_batch):
             self.check_count(part, self._count(part))
@@ -49,3 +56,15 @@ class GhostBatchNorm(BatchNorm):
             outputs.append(y)
             moments.append(of_part)
         return torch.cat(outputs), reduce(Moments.merge, moments)
+
+    def _folded(self, x: Tensor) -> tuple[Tensor, Moments]:
+        """The same in one operation, for a compiler, which takes no loop whose length it does not know: each virtual
+        batch as one image of instance norm, whose positions are those of all of its images."""
+        images, length = x.shape[0] // self.virtual_batch, x.shape[2:].numel()
+        parts = x.reshape(images, self.virtual_batch, self.num_channels, length).transpose(1, 2)
+        y, mean, variance = normalize(parts.flatten(2), self.weight, self.bias, self.num_groups, PLANES, self.eps)
+        y = y.view(parts.shape).transpose(1, 2).reshape(x.shape)
+        means = mean.view(images, self.num_channels)
+        pooled, count = means.mean(0), self._count(x)
+        between = (means - pooled).square() + variance.view(images, self.num_channels)
+        return y.contiguous(memory_format=memory_format(x)), Moments(count, pooled, between.mean(0) * count)

@@ -1,6 +1,8 @@
 """Norms with statistics of each image, or of each position: instance, group, half instance and layer norm. Arguments
 and shapes are those of `ChannelNorm`."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,8 +35,10 @@ class InstanceNorm(_PlaneNorm):
     kind = "instance norm"
     one_position_is_enough = False
 
-    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
-        super().__init__(num_features, eps, affine)
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, affine: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__(num_features, eps, affine, device=device, dtype=dtype)
 
 
 class GroupNorm(_PlaneNorm):
@@ -47,10 +51,18 @@ class GroupNorm(_PlaneNorm):
 
     shown = ("num_groups", *ChannelNorm.shown)
 
-    def __init__(self, num_channels: int, num_groups: int = 8, eps: float = 1e-5, affine: bool = True) -> None:
+    def __init__(
+        self,
+        num_channels: int,
+        num_groups: int = 8,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         if num_channels % num_groups:
             raise ValueError(f"num_groups={num_groups} does not divide the {num_channels} channels of a layer")
-        super().__init__(num_channels, eps, affine, num_groups)
+        super().__init__(num_channels, eps, affine, num_groups, device, dtype)
 
 
 class HalfInstanceNorm(_PlaneNorm):
@@ -63,12 +75,13 @@ class HalfInstanceNorm(_PlaneNorm):
     kind = "half instance norm"
     one_position_is_enough = False
 
-    def __init__(self, num_channels: int, eps: float = 1e-5, affine: bool = True) -> None:
-        super().__init__((num_channels + 1) // 2, eps, affine)
-        self.num_channels = num_channels
+    def __init__(
+        self, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__((num_channels + 1) // 2, eps, affine, device=device, dtype=dtype)
+        self.num_channels = self.num_features = num_channels
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
+    def standardize(self, x: Tensor) -> Tensor:
         layout = memory_format(x)
         first, others = x.split((self.num_groups, self.num_channels - self.num_groups), dim=1)
         # Some channels of x lie dense in no memory format; and the copy, half of x, is all that backward saves.
@@ -93,5 +106,7 @@ class LayerNorm2d(ChannelNorm):
 
     axes = CHANNELS
 
-    def __init__(self, num_channels: int, eps: float = 1e-5, affine: bool = True) -> None:
-        super().__init__(num_channels, eps, affine, num_groups=1)
+    def __init__(
+        self, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__(num_channels, eps, affine, 1, device, dtype)

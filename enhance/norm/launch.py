@@ -172,7 +172,7 @@ def gradient(
     bias: Tensor | None,
     activation: Activation = Activation(),
     invert: bool = False,
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
+) -> tuple[Tensor | None, ...]:
     """The gradients of x, weight and bias; arguments as of `gradient_sums` and `statistics_of`."""
     grid = _Grid.of(saved)
     partial = gradient_sums(saved, grad_y, statistics, images, weight, bias, activation, invert)
@@ -220,7 +220,7 @@ def layer_output(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: flo
 
 def layer_gradient(
     x: Tensor, grad_y: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
+) -> tuple[Tensor | None, ...]:
     """The gradients of x, weight and bias; `grad_y` in the memory format of x."""
     grid, blocks, block = _layer_grid(x)
     grad_x = torch.empty_like(x)

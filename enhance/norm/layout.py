@@ -16,8 +16,10 @@ _PART_VALUES = 2**20  # 4 MiB of float32, which stay in a processor's cache
 
 def has_values(x: Tensor) -> bool:
     """Whether x is more than a shape, type and strides, as meta tensors are, and those that pass through a model to
-    count its memory or to trace it. `torch.compile` stands for tensors with values."""
-    return torch.compiler.is_dynamo_compiling() or x.untyped_storage().device.type != "meta"
+    count its memory or to trace it, and as those of torch.func are. `torch.compile` stands for tensors with values."""
+    if torch.compiler.is_dynamo_compiling():
+        return True
+    return not torch._C._functorch.is_functorch_wrapped_tensor(x) and x.untyped_storage().device.type != "meta"
 
 
 def memory_format(x: Tensor) -> torch.memory_format:

@@ -1,7 +1,8 @@
 """The formulas of the norms in ordinary autograd operations: what `functional`, `frn` and `renorm` compute.
 
-To read, and for the tests to compare with. They keep several tensors of the input's size for backward, and take no care
-of rounding: compare in float64.
+To read, for second derivatives, for what does not look through another backward pass (`functional.implementation`), and
+for the tests to compare with. They keep several tensors of the input's size for backward, compute half types in
+float32, and take no other care of rounding: compare in float64.
 """
 
 import torch
@@ -17,23 +18,23 @@ def normalize(
 
     Args:
         x: (N, C, *), seen as (N, G, K, L): G groups of K channels, L positions.
-        weight, bias: (C,), or None together.
+        weight, bias: (C,), or None.
         axes: of (N, G, K, L), which mean and variance are taken over.
 
     Returns:
         y (N, C, *); mean and biased variance, broadcastable to (N, G, K, L).
     """
-    values = _split(x, num_groups)
+    values = _split(_wide(x), num_groups)
     mean, variance = values.mean(axes, keepdim=True), values.var(axes, unbiased=False, keepdim=True)
-    y = ((values - mean) / (variance + eps).sqrt()).reshape(x.shape)
-    return _affine(y, weight, bias), mean, variance
+    y = ((values - mean) / (variance + eps).sqrt()).reshape_as(x)
+    return affine(y, weight, bias).to(x.dtype), mean, variance
 
 
 def scale_and_shift(
     x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
     """`functional.scale_and_shift`: the same with given mean and variance, (C,)."""
-    return _affine((x - _over(mean, x)) / (_over(variance, x) + eps).sqrt(), weight, bias)
+    return affine((x - _over(mean, x)) / (_over(variance, x) + eps).sqrt(), weight, bias)
 
 
 def filter_response(x: Tensor, weight: Tensor, bias: Tensor, tau: Tensor, eps: float) -> Tensor:
@@ -41,8 +42,10 @@ def filter_response(x: Tensor, weight: Tensor, bias: Tensor, tau: Tensor, eps: f
 
     z = max(x / sqrt(mean of x^2 over the positions + eps) * weight + bias, tau)
     """
-    mean_square = _split(x, x.shape[1]).square().mean((2, 3)).view(*x.shape[:2], *[1] * (x.dim() - 2))
-    return torch.maximum(_affine(x / (mean_square + eps).sqrt(), weight, bias), _over(tau, x))
+    values = _wide(x)
+    mean_square = _split(values, x.shape[1]).square().mean((2, 3))
+    mean_square = mean_square.view(mean_square.shape + (1,) * (x.dim() - 2))
+    return torch.maximum(affine(values / (mean_square + eps).sqrt(), weight, bias), _over(tau, x)).to(x.dtype)
 
 
 def renormalize(
@@ -63,7 +66,7 @@ def renormalize(
     running_std = (running_var + eps).sqrt()
     r = ((variance.flatten() + eps).sqrt() / running_std).clamp(1 / r_limit, r_limit).detach()
     d = ((mean.flatten() - running_mean) / running_std).clamp(-d_limit, d_limit).detach()
-    return _affine(_affine(y, r, d), weight, bias)
+    return affine(affine(y, r, d), weight, bias)
 
 
 def _over(vector: Tensor, x: Tensor) -> Tensor:
@@ -71,10 +74,18 @@ def _over(vector: Tensor, x: Tensor) -> Tensor:
     return vector.view(1, -1, *[1] * (x.dim() - 2))
 
 
-def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    return x if weight is None or bias is None else x * _over(weight, x) + _over(bias, x)
+def affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """x * weight + bias, channel by channel."""
+    x = x if weight is None else x * _over(weight, x)
+    return x if bias is None else x + _over(bias, x)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """float32, or float64 where x is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _split(x: Tensor, num_groups: int) -> Tensor:
     """(N, C, *) -> (N, G, K, L)."""
-    return x.reshape(x.shape[0], num_groups, x.shape[1] // num_groups, x.shape[2:].numel())
+    x = x.flatten(2) if x.dim() > 2 else x.unsqueeze(2)  # torch.jit.trace would take sides for constants
+    return x.unflatten(1, (num_groups, -1))

@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
 
 from enhance.norm.base import TooFewValues
-from enhance.norm.batch import BatchNorm
+from enhance.norm.batch import AnyBatchNorm
 from enhance.norm.statistics import Moments, channel_moments
 
 BATCH = 8  # images; 32 give the same score
 LARGEST_AREA = 2**18  # pixels of an image: a batch of them fits a small card; LOL's 600x400 pass whole
 
 
-def batch_norms(model: nn.Module) -> dict[str, BatchNorm | TorchBatchNorm]:
+def batch_norms(model: nn.Module) -> dict[str, AnyBatchNorm | TorchBatchNorm]:
     """The model's batch norms that track running statistics, by module name; those of frozen ones are constants, which
     the weights were trained with."""
     return {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, BatchNorm | TorchBatchNorm)
+        if isinstance(module, AnyBatchNorm | TorchBatchNorm)
         and module.running_mean is not None
         and not getattr(module, "frozen", False)
     }

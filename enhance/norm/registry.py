@@ -1,6 +1,7 @@
 """Name -> layer: the one list of the norms."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -29,13 +30,18 @@ NORMS: dict[str, type[nn.Module]] = {
 }
 
 
-def build_norm(name: str, num_channels: int, **options: Any) -> nn.Module:
-    """The layer called `name` for `num_channels` channels; `none` is the identity.
+def build_norm(name: str | Callable[..., nn.Module], num_channels: int, **options: Any) -> nn.Module:
+    """A layer for `num_channels` channels.
+
+    Args:
+        name: of `NORMS`, of which `none` is the identity; or a class, or a partial of one, that takes the number first.
 
     Raises:
         ValueError: an unknown name, or an option that the layer lacks; lists the choices. Or from the layer: options
             that do not go together.
     """
+    if not isinstance(name, str):
+        return name(num_channels, **options)
     if name not in NORMS:
         raise ValueError(f"name={name} is unknown: choose one of {', '.join(NORMS)}")
     layer = NORMS[name]

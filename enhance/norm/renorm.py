@@ -1,14 +1,16 @@
 """Batch renormalization (Ioffe 2017, arXiv 1702.03275, algorithm 1)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from enhance.norm.batch import BatchNorm
+from enhance.norm.batch import AnyBatchNorm
 from enhance.norm.functional import normalize, then_affine
 from enhance.norm.statistics import Moments, channel_moments
 
 
-class BatchRenorm(BatchNorm):
+class BatchRenorm(AnyBatchNorm):
     """Batch norm that corrects each batch's statistics towards the running ones, within limits:
 
         y = (r * (x - mean) / sqrt(variance + eps) + d) * weight + bias
@@ -32,7 +34,7 @@ class BatchRenorm(BatchNorm):
     """
 
     kind = "batch renormalization"
-    shown = (*BatchNorm.shown, "r_max", "d_max", "ramp_start", "r_ramp_end", "d_ramp_end")
+    shown = (*AnyBatchNorm.shown, "r_max", "d_max", "ramp_start", "r_ramp_end", "d_ramp_end")
     progress: Tensor
 
     def __init__(
@@ -46,8 +48,10 @@ class BatchRenorm(BatchNorm):
         ramp_start: float = 0.05,
         r_ramp_end: float = 0.4,
         d_ramp_end: float = 0.25,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine)
+        super().__init__(num_features, eps, momentum, affine, device=device, dtype=dtype)
         for option, end in (("r_ramp_end", r_ramp_end), ("d_ramp_end", d_ramp_end)):
             if end <= ramp_start:
                 raise ValueError(f"{option}={end} is not after ramp_start={ramp_start}: raise it")
@@ -58,7 +62,7 @@ class BatchRenorm(BatchNorm):
         self.d_ramp_end = d_ramp_end
         # On the device, so that a compiled step neither waits for it nor is compiled again; not persistent, so that
         # a state_dict is that of a batch norm.
-        self.register_buffer("progress", torch.tensor(0.0), persistent=False)
+        self.register_buffer("progress", torch.tensor(0.0, device=device), persistent=False)
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
         if not self.training:

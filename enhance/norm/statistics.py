@@ -33,7 +33,8 @@ def center_into(source: Tensor, values: Tensor, axes: Axes) -> Statistics:
     subtract(source, mean, values)
     residual = for_each_channel(sum_over(values, axes), values, axes) * share
     variance = for_each_channel(sum_products(values, values, axes), values, axes) * share
-    return Statistics(mean, residual, variance.addcmul_(residual, residual, value=-1))
+    # Below 0 by rounding, of a channel that is constant.
+    return Statistics(mean, residual, variance.addcmul_(residual, residual, value=-1).clamp_(min=0))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.autograd.function import once_differentiable
 
 from enhance.norm import layout
 from enhance.norm.batch import BatchNorm
@@ -32,18 +31,21 @@ class _NormalizeOverRanks(torch.autograd.Function):
         gamma, beta = layout.per_channel(weight, x.shape[1]), layout.per_channel(bias, x.shape[1])
         scale, shift = then_affine(rstd, (first_mean - mean) * rstd, gamma, beta)
         layout.affine_(values, scale.to(y.dtype), shift.to(y.dtype))
-        ctx.save_for_backward(x, weight, mean, rstd, count)
+        ctx.save_for_backward(x, weight, bias, mean, rstd, count)
         ctx.mark_non_differentiable(count, mean, m2)
         return y.to(x.dtype), count, mean, m2
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_y: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         """With the means taken over all values of all ranks:
 
         dx = weight / sqrt(variance + eps) * (dy - mean(dy) - xhat * mean(dy * xhat))
         """
-        x, weight, mean, rstd, count = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "SyncBatchNorm (norm=sync_bn) of several processes has no second derivative: use BatchNorm"
+            )
+        x, weight, bias, mean, rstd, count = ctx.saved_tensors
         subtracted = mean.to(torch.promote_types(x.dtype, torch.float32))
         residual = mean - subtracted  # what rounding left
         grad_x, source, values = layout.prepare(x, x.shape[1])
@@ -51,10 +53,9 @@ class _NormalizeOverRanks(torch.autograd.Function):
         grad = layout.split_channels(layout.dense_like(grad_y, grad_x), x.shape[1])
         grad_sum = layout.sum_over(grad, BATCH).double()
         product_sum = (layout.sum_products(grad, values, BATCH) - residual * grad_sum) * rstd
-        grad_weight, grad_bias, scale = None, None, rstd
-        if weight is not None:
-            scale = rstd * layout.per_channel(weight, len(weight))
-            grad_weight, grad_bias = product_sum.flatten().to(weight.dtype), grad_sum.flatten().to(weight.dtype)
+        scale = rstd if weight is None else rstd * layout.per_channel(weight, len(weight))
+        grad_weight = None if weight is None else product_sum.flatten().to(weight.dtype)
+        grad_bias = None if bias is None else grad_sum.flatten().to(bias.dtype)
         sums = torch.cat((grad_sum, product_sum))
         distributed.all_reduce(sums)
         grad_mean, product_mean = (sums / count).split(1)

@@ -13,7 +13,7 @@ from enhance import ranks
 from enhance.data.pairs import PairSource
 from enhance.errors import SettingsError
 from enhance.evaluation import variants
-from enhance.norm.batch import BatchNorm
+from enhance.norm.batch import AnyBatchNorm
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.recalibrate import batch_norms
 from enhance.norm.statistics import channel_moments
@@ -26,7 +26,7 @@ def batch_warnings(settings: Settings, model: nn.Module) -> list[str]:
 
     Frozen batch norm takes no statistics, and ghost batch norm those of `norm.virtual_batch` images.
     """
-    norms = [module for module in model.modules() if isinstance(module, BatchNorm) and not module.frozen]
+    norms = [module for module in model.modules() if isinstance(module, AnyBatchNorm) and not module.frozen]
     name, size, world_size = settings.norm.name, settings.batch_size, ranks.world_size()
     warnings = []
     if world_size > 1 and any(not isinstance(module, GhostBatchNorm | SyncBatchNorm) for module in norms):

@@ -135,8 +135,16 @@ def test_a_batch_that_is_not_finite_leaves_the_running_statistics(bad: float, dt
         assert torch.equal(layer.get_buffer(name), buffer), name
 
 
-def test_an_empty_batch_is_refused() -> None:
-    layer = BatchNorm(3)
-    with pytest.raises(TooFewValues, match="sees 0 value per channel"):
-        layer(torch.empty(0, 3, 5, 5))
-    assert layer.num_batches_tracked == 0
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("track", [True, False])
+@pytest.mark.parametrize("shape", [(0, 3, 5, 5), (2, 3, 0, 5), (0, 3, 0, 0)])
+def test_a_batch_without_values_does_as_torchs(shape: tuple[int, ...], track: bool, training: bool) -> None:
+    layers = [kind(3, track_running_stats=track).train(training) for kind in (BatchNorm, nn.BatchNorm2d)]
+    for layer in layers:
+        x = torch.empty(shape, requires_grad=True)
+        y = layer(x)
+        y.sum().backward()
+        assert y.shape == x.grad.shape == shape
+        assert layer.weight.grad.tolist() == layer.bias.grad.tolist() == [0, 0, 0]
+    for name, buffer in layers[1].named_buffers():
+        assert torch.equal(layers[0].get_buffer(name), buffer), name

@@ -28,13 +28,6 @@ def test_gradcheck_of_batch_norm_on_vectors(batch_norm) -> None:
     assert torch.autograd.gradcheck(layer, (torch.randn(5, 6, dtype=torch.float64, requires_grad=True),))
 
 
-def test_second_derivative_is_refused(twin) -> None:
-    x = torch.randn(3, 6, 4, 5, requires_grad=True)
-    (grad,) = torch.autograd.grad(twin.ours()(x).square().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="differentiate twice"):
-        grad.sum().backward()
-
-
 def test_an_in_place_activation_may_follow(twin) -> None:
     x = torch.randn(3, 6, 4, 5)
     grads = []
@@ -77,7 +70,7 @@ def test_backward_saves_the_input_and_small_vectors(twin, dtype: torch.dtype) ->
     large = {tensor.untyped_storage().data_ptr() for tensor in saved if tensor.numel() == x.numel()}
     assert large == {x.untyped_storage().data_ptr()}
     small = sum(tensor.numel() for tensor in saved if tensor.numel() < x.numel())
-    assert small <= 2 * x.numel() / 6 + 6  # layer norm: two numbers for each position; and the weight
+    assert small <= 2 * x.numel() / 6 + 12  # layer norm: two numbers for each position; and the parameters
 
 
 class Recorder(TorchDispatchMode):
