@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from enhance.norm.base import ChannelNorm
-from enhance.norm.functional import BATCH, normalize, scale_and_shift
+from enhance.norm.functional import BATCH, KERNELS, implementation, normalize, scale_and_shift
 from enhance.norm.statistics import Moments
 
 
@@ -57,17 +57,29 @@ class AnyBatchNorm(ChannelNorm, _NormBase):
         if self.training:
             self.check_count(x, self._count(x))
         y, batch = self._by_batch_statistics(x)
-        if self.training and self.running_mean is not None:
+        if self.training and self.running_mean is not None and batch is not None:
             self._track(batch)
         return y
 
     def _by_running_statistics(self, x: Tensor) -> Tensor:
         return scale_and_shift(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps)
 
-    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
-        """Output, and moments (C,) of the batch for the running statistics."""
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
+        """Output, and moments (C,) of the batch for the running statistics; None where they have taken them in."""
+        if implementation(x) == KERNELS:
+            from enhance.norm import by_kernels
+
+            return by_kernels.batch_norm(x, self.weight, self.bias, self.eps, running=self._running())[0], None
         y, mean, variance = normalize(x, self.weight, self.bias, self.num_groups, self.axes, self.eps)
         return y, self._moments(x, mean, variance)
+
+    def _running(self) -> Any:
+        """What the kernels move in the same launch; None: nothing."""
+        from enhance.norm.launch import Running
+
+        if not self.training or self.running_mean is None:
+            return None
+        return Running(self.running_mean, self.running_var, self.num_batches_tracked, self.momentum)
 
     def _moments(self, x: Tensor, mean: Tensor, variance: Tensor) -> Moments:
         return Moments(self._count(x), mean.flatten(), variance.flatten() * self._count(x))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from enhance.norm import layout
 from enhance.norm.batch import AnyBatchNorm
-from enhance.norm.functional import BATCH, PLAIN, implementation, then_affine
+from enhance.norm.functional import BATCH, KERNELS, PLAIN, TWICE, implementation, then_affine
 from enhance.norm.statistics import Moments, center
 
 _SLOPE = 0.2
@@ -61,7 +61,11 @@ class _NormalizeAndActivate(torch.autograd.Function):
         gamma, beta = layout.per_channel(weight, x.shape[1]), layout.per_channel(bias, x.shape[1])
         layout.affine_(values, *then_affine(rstd, -residual * rstd, gamma, beta))
         activation.apply_(y)
-        channels = _not_invertible(values, (variance.sqrt() * rstd).flatten(), weight, bias, activation)
+        std = (variance.sqrt() * rstd).flatten()
+        if layout.has_values(x):
+            channels = _not_invertible(values, std, weight, bias, activation, _MOST_ROUNDINGS).nonzero().flatten()
+        else:  # as a new layer, whose channels nearly all stay invertible
+            channels = x.new_empty(0, dtype=torch.int64)
         saved = None
         if len(channels):
             saved = layout.split_channels(layout.dense_copy(x.index_select(1, channels)), len(channels))
@@ -79,10 +83,7 @@ class _NormalizeAndActivate(torch.autograd.Function):
         dx = weight / sqrt(variance + eps) * (dz - mean(dz) - xhat * mean(dz * xhat))
         """
         if torch.is_grad_enabled():
-            raise RuntimeError(
-                "BatchNormAct (norm=bn_act) saves no input that could be differentiated twice (create_graph=True): use "
-                "BatchNorm (norm=bn) and an activation"
-            )
+            raise RuntimeError(TWICE)
         y, weight, bias, rstd, channels, saved = ctx.saved_tensors
         grad_x = ctx.activation.inverse(y)
         xhat = layout.split_channels(grad_x, y.shape[1])  # a view: becomes grad_x
@@ -104,24 +105,52 @@ class _NormalizeAndActivate(torch.autograd.Function):
 
 
 def _not_invertible(
-    values: Tensor, std: Tensor, weight: Tensor | None, bias: Tensor | None, activation: _Activation
+    values: Tensor, std: Tensor, weight: Tensor | None, bias: Tensor | None, activation: _Activation, most: float
 ) -> Tensor:
-    """Channels of the output (N, C, 1, L) that do not give their standardized input back, as indices (K,).
+    """Which channels of the output (N, C, 1, L) do not give their standardized input back to `most` roundings, (C,).
 
     z = weight * xhat + bias carries a rounding of |bias|, or that of the activation's inverse, and weight divides it.
     What is left counts beside `std`, (C,), that of xhat: eps makes it less than 1 where a channel is nearly constant.
-    Comparisons are such that a channel with NaN is among them. A tensor without values has none, as a new layer, whose
-    channels nearly all stay invertible.
+    Comparisons are such that a channel with NaN is among them.
     """
-    if not layout.has_values(values):
-        return values.new_empty(0, dtype=torch.int64)
     spread = std if weight is None else std * weight.abs()
     roundings = values.new_zeros(values.shape[1]) if bias is None else bias.abs()
     if activation.roundings is not None:
         lowest = values.amin(3).amin(0).flatten()
         roundings = torch.maximum(roundings, activation.roundings(lowest))
-    invertible = (spread > _SMALLEST_WEIGHT) & (roundings <= _MOST_ROUNDINGS * spread)
-    return invertible.logical_not().nonzero().flatten()
+    return ((spread > _SMALLEST_WEIGHT) & (roundings <= most * spread)).logical_not()
+
+
+class _KeptChannels:
+    """Channels whose standardized input is saved besides, on a CUDA device: as the last step's values say, for reading
+    those of this step would make the host wait. A step changes them little."""
+
+    def __init__(self) -> None:
+        self._channels: Tensor | None = None
+        self._coming: tuple[Tensor, torch.cuda.Event | None] | None = None
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _KeptChannels, ()  # of a copy, nothing is known
+
+    def latest(self, device: torch.device) -> Tensor | None:
+        """int64 (K,) on the device; None where nothing is known yet, or a CUDA graph is captured, which repeats."""
+        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            return None
+        if self._coming is not None and (self._coming[1] is None or self._coming[1].query()):
+            self._channels = self._coming[0].nonzero().flatten().to(device, non_blocking=True)
+            self._coming = None
+        return self._channels
+
+    def note(self, mask: Tensor) -> None:
+        """Take in which channels are to be kept, bool (C,), from the next step on."""
+        if not mask.is_cuda:
+            self._coming = mask, None
+        elif self._coming is None and not torch.cuda.is_current_stream_capturing():
+            host = torch.empty(mask.shape, dtype=torch.bool, pin_memory=True)
+            host.copy_(mask, non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+            self._coming = host, event
 
 
 class BatchNormAct(AnyBatchNorm):
@@ -160,17 +189,46 @@ class BatchNormAct(AnyBatchNorm):
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation={activation} has no inverse here: choose {' or '.join(ACTIVATIONS)}")
         self.activation = activation
+        self._kept = _KeptChannels()
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._kept = _KeptChannels()
 
     def _by_running_statistics(self, x: Tensor) -> Tensor:
         return ACTIVATIONS[self.activation].apply_(super()._by_running_statistics(x))
 
-    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
         activation = ACTIVATIONS[self.activation]
         half = x.dtype not in (torch.float32, torch.float64)
-        if half or torch.compiler.is_compiling() or not torch.is_grad_enabled() or implementation() == PLAIN:
+        if implementation(x) == KERNELS:
+            return self._by_kernels(x, inverts=not half and torch.is_grad_enabled()), None
+        if half or torch.compiler.is_compiling() or not torch.is_grad_enabled() or implementation(x) == PLAIN:
             y, batch = super()._by_batch_statistics(x)
             return activation.apply_(y), batch
         if not x.numel():
             return super()._by_batch_statistics(x)
         y, mean, variance = _NormalizeAndActivate.apply(x, self.weight, self.bias, self.eps, activation)
         return y, self._moments(x, mean, variance)
+
+    def _by_kernels(self, x: Tensor, inverts: bool) -> Tensor:
+        from enhance.norm import by_kernels
+        from enhance.norm.launch import Activation
+
+        channels = self._kept.latest(x.device) if inverts else None
+        y, statistics = by_kernels.batch_norm(
+            x,
+            self.weight,
+            self.bias,
+            self.eps,
+            activation=Activation(self.activation, _SLOPE),
+            running=self._running(),
+            kept_channels=channels,
+        )
+        if inverts:
+            with torch.no_grad():
+                _, _, rstd, variance = statistics[:, 0]
+                values = layout.split_channels(y, x.shape[1])
+                kind, most = ACTIVATIONS[self.activation], _MOST_ROUNDINGS / 2
+                self._kept.note(_not_invertible(values, variance.sqrt() * rstd, self.weight, self.bias, kind, most))
+        return y

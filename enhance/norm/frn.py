@@ -88,7 +88,7 @@ class FilterResponseNorm(ChannelNorm):
             nn.init.zeros_(self.tau)
 
     def standardize(self, x: Tensor) -> Tensor:
-        if not x.numel() or implementation() == PLAIN:
+        if not x.numel() or implementation(x) == PLAIN:
             return plain.filter_response(x, self.weight, self.bias, self.tau, self.eps)
         return _FilterResponse.apply(x, self.weight, self.bias, self.tau, self.eps)
 

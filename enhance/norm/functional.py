@@ -14,6 +14,7 @@ over make the norm:
 where `implementation` says so.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,24 +26,37 @@ from enhance.norm import layout, plain
 from enhance.norm.layout import Axes
 from enhance.norm.statistics import center_into
 
+_TRITON = importlib.util.find_spec("triton")  # torch brings it on Linux
 BATCH: Axes = (0, 2, 3)
 PLANES: Axes = (2, 3)
 CHANNELS: Axes = (2,)
 
 
-PLAIN, FAST = "plain", "fast"
+PLAIN, FAST, KERNELS = "plain", "fast", "kernels"
 _forced: list[str] = []
 
 
-def implementation() -> str:
-    """Which way a norm is computed: `FAST`, by a backward pass of its own, in place; or `PLAIN`, by ordinary operations
-    for what does not look through that: torch.func's transforms, forward-mode differentiation and torch.jit.trace."""
-    if _forced:
-        return _forced[-1]
+def implementation(x: Tensor) -> str:
+    """Which way a norm of x (N, C, *) is computed:
+
+    - `FAST`: by a backward pass of its own, in place;
+    - `KERNELS`: by Triton kernels, on a CUDA device, where Triton is installed. A compiler fuses operations by itself.
+    - `PLAIN`: by ordinary operations, for what does not look through a backward pass of another kind: torch.func's
+      transforms, forward-mode differentiation and torch.jit.trace.
+    """
     if torch.compiler.is_compiling():
         return FAST
     transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
-    return PLAIN if transformed or torch.jit.is_tracing() else FAST
+    if transformed or torch.jit.is_tracing():
+        return PLAIN
+    way = _forced[-1] if _forced else KERNELS if x.is_cuda else FAST
+    return way if way != KERNELS or _have_kernels(x) else FAST
+
+
+def _have_kernels(x: Tensor) -> bool:
+    wide = x.dtype in (torch.float32, torch.bfloat16, torch.float16)
+    # Places within an image are counted in 32 bits.
+    return wide and 0 < x.numel() < len(x) * 2**31 and layout.has_values(x) and _TRITON is not None
 
 
 @contextmanager
@@ -63,6 +77,12 @@ def differentiable_gradients(
     asked = [each for each, need in zip(inputs, needed, strict=True) if need and each is not None]
     grads = iter(torch.autograd.grad(output(*inputs), asked, grad_y, create_graph=True))
     return [next(grads) if need and each is not None else None for each, need in zip(inputs, needed, strict=True)]
+
+
+TWICE = (
+    "BatchNormAct (norm=bn_act) saves no input that could be differentiated twice (create_graph=True): use BatchNorm "
+    "(norm=bn) and an activation"
+)
 
 
 class _Normalize(torch.autograd.Function):
@@ -175,8 +195,13 @@ def normalize(
     if not x.numel():
         nothing = x.new_zeros(1, x.shape[1], 1, 1)
         return plain.affine(x, weight, bias).to(x.dtype), nothing, nothing
-    if implementation() == PLAIN:
+    way = implementation(x)
+    if way == PLAIN:
         return plain.normalize(x, weight, bias, num_groups, axes, eps)
+    if way == KERNELS:
+        from enhance.norm import by_kernels  # which needs Triton
+
+        return by_kernels.normalize(x, weight, bias, num_groups, axes, eps)
     return _Normalize.apply(x, weight, bias, num_groups, axes, eps)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from enhance.norm.batch import AnyBatchNorm
-from enhance.norm.functional import PLANES, normalize
+from enhance.norm.functional import KERNELS, PLANES, implementation, normalize
 from enhance.norm.layout import memory_format
 from enhance.norm.statistics import Moments
 
@@ -44,18 +44,32 @@ class GhostBatchNorm(AnyBatchNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
         self.virtual_batch = virtual_batch
 
-    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
         if not self.training or x.shape[0] <= self.virtual_batch:
             return super()._by_batch_statistics(x)
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting() and x.shape[0] % self.virtual_batch == 0:
             return self._folded(x)
-        outputs, moments = [], []
+        if implementation(x) == KERNELS:
+            return self._by_kernels(x)
+        outputs: list[Tensor] = []
+        moments: list[Any] = []
         for part in x.split(self.virtual_batch):
             self.check_count(part, self._count(part))
             y, of_part = super()._by_batch_statistics(part)
             outputs.append(y)
             moments.append(of_part)
         return torch.cat(outputs), reduce(Moments.merge, moments)
+
+    def _by_kernels(self, x: Tensor) -> tuple[Tensor, Moments]:
+        from enhance.norm import by_kernels
+
+        y, statistics = by_kernels.batch_norm(x, self.weight, self.bias, self.eps, self.virtual_batch)
+        mean, residual, _, variance = statistics
+        an_image = x.shape[2:].numel()
+        sizes = [an_image * min(self.virtual_batch, len(x) - start) for start in range(0, len(x), self.virtual_batch)]
+        self.check_count(x, min(sizes))
+        parts = zip(sizes, mean + residual, variance, strict=True)
+        return y, reduce(Moments.merge, (Moments(size, each, var * size) for size, each, var in parts))
 
     def _folded(self, x: Tensor) -> tuple[Tensor, Moments]:
         """The same in one operation, for a compiler, which takes no loop whose length it does not know: each virtual

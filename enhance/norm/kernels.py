@@ -214,25 +214,35 @@ def output(
 
 @triton.jit
 def _standardized(
-    saved, grad, mean, residual, rstd, gamma, beta, slope, ACTIVATION: tl.constexpr, INVERT: tl.constexpr
+    saved, grad, vectors, kept, slots, slots_count, image, length, channels, positions, inside, mask, slope,
+    ACTIVATION: tl.constexpr, INVERT: tl.constexpr,
 ):  # fmt: skip
-    """The standardized input, and the gradient of what the activation gets, from the saved input, or output."""
+    """The standardized input, and the gradient of what the activation gets: from the saved input; or with `INVERT` from
+    the output, but for channels that have a slot in `kept`, which holds their standardized input."""
+    mean, residual, rstd, gamma, beta = vectors
     if INVERT:
-        z = _before_activation(saved, slope, ACTIVATION)
-        xhat = (z - beta) / gamma
+        xhat = (_before_activation(saved, slope, ACTIVATION) - beta) / gamma
+        slot = tl.load(slots + channels, inside, -1)[:, None]
+        place = (image * slots_count + slot).to(tl.int64) * length + positions[None, :]
+        xhat = tl.where(slot >= 0, tl.load(kept + place, mask & (slot >= 0), 0.0), xhat)
+        if ACTIVATION == "leaky_relu":
+            grad = tl.where(saved > 0, grad, grad * slope)
+        if ACTIVATION == "elu":
+            grad = tl.where(saved > 0, grad, grad * (1 + saved))
     else:
         xhat = ((saved - mean) - residual) * rstd
         z = xhat * gamma + beta
-    if ACTIVATION == "leaky_relu":
-        grad = tl.where(z > 0, grad, grad * slope)
-    if ACTIVATION == "elu":
-        grad = tl.where(z > 0, grad, grad * tl.exp(z))
+        if ACTIVATION == "leaky_relu":
+            grad = tl.where(z > 0, grad, grad * slope)
+        if ACTIVATION == "elu":
+            grad = tl.where(z > 0, grad, grad * tl.exp(z))
     return xhat, grad
 
 
 @triton.jit
 def gradient_sums(
-    saved, grad_y, partial, statistics, weight, bias, channels_count, length, stride_n, stride_c, stride_l, images,
+    saved, grad_y, kept, slots, slots_count, partial, statistics, weight, bias, channels_count, length, stride_n,
+    stride_c, stride_l, images,
     part_length, parts_an_image, size, slope, AFFINE: tl.constexpr, ACTIVATION: tl.constexpr, INVERT: tl.constexpr,
     BLOCK_C: tl.constexpr, BLOCK_L: tl.constexpr,
 ):  # fmt: skip
@@ -240,9 +250,7 @@ def gradient_sums(
     part = tl.program_id(0)
     image, start = part // parts_an_image, part % parts_an_image * part_length
     channels, inside = _channels(1, channels_count, tl.program_id(1), BLOCK_C, False)
-    mean, residual, rstd, gamma, beta = _vectors(
-        statistics, weight, bias, image // images * channels_count, size, channels, inside, AFFINE
-    )
+    vectors = _vectors(statistics, weight, bias, image // images * channels_count, size, channels, inside, AFFINE)
     row = image.to(tl.int64) * stride_n + channels[:, None] * stride_c
     grad_sum = tl.zeros((BLOCK_C, BLOCK_L), tl.float32)
     product_sum = tl.zeros((BLOCK_C, BLOCK_L), tl.float32)
@@ -252,7 +260,10 @@ def gradient_sums(
         places = row + positions[None, :] * stride_l
         values = tl.load(saved + places, mask, 0.0).to(tl.float32)
         grad = tl.load(grad_y + places, mask, 0.0).to(tl.float32)
-        xhat, grad = _standardized(values, grad, mean, residual, rstd, gamma, beta, slope, ACTIVATION, INVERT)
+        xhat, grad = _standardized(
+            values, grad, vectors, kept, slots, slots_count, image, length, channels, positions, inside, mask, slope,
+            ACTIVATION, INVERT,
+        )  # fmt: skip
         grad_sum += tl.where(mask, grad, 0.0)
         product_sum += tl.where(mask, grad * xhat, 0.0)
     place = part * channels_count + channels
@@ -301,7 +312,8 @@ def coefficients(
 
 @triton.jit
 def gradient(
-    saved, grad_y, grad_x, coefficients, statistics, weight, bias, channels_count, length, stride_n, stride_c, stride_l,
+    saved, grad_y, kept, slots, slots_count, grad_x, coefficients, statistics, weight, bias, channels_count, length,
+    stride_n, stride_c, stride_l,
     images, part_length, parts_an_image, size, slope, AFFINE: tl.constexpr, ACTIVATION: tl.constexpr,
     INVERT: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_L: tl.constexpr,
 ):  # fmt: skip
@@ -310,7 +322,8 @@ def gradient(
     image, start = part // parts_an_image, part % parts_an_image * part_length
     channels, inside = _channels(1, channels_count, tl.program_id(1), BLOCK_C, False)
     of_row = image // images * channels_count
-    mean, residual, rstd, gamma, beta = _vectors(statistics, weight, bias, of_row, size, channels, inside, AFFINE)
+    vectors = _vectors(statistics, weight, bias, of_row, size, channels, inside, AFFINE)
+    rstd, gamma = vectors[2], vectors[3]
     grad_mean = tl.load(coefficients + of_row + channels, inside, 0.0)[:, None]
     product_mean = tl.load(coefficients + size + of_row + channels, inside, 0.0)[:, None]
     row = image.to(tl.int64) * stride_n + channels[:, None] * stride_c
@@ -320,5 +333,8 @@ def gradient(
         places = row + positions[None, :] * stride_l
         values = tl.load(saved + places, mask, 0.0).to(tl.float32)
         grad = tl.load(grad_y + places, mask, 0.0).to(tl.float32)
-        xhat, grad = _standardized(values, grad, mean, residual, rstd, gamma, beta, slope, ACTIVATION, INVERT)
+        xhat, grad = _standardized(
+            values, grad, vectors, kept, slots, slots_count, image, length, channels, positions, inside, mask, slope,
+            ACTIVATION, INVERT,
+        )  # fmt: skip
         tl.store(grad_x + places, (grad * gamma - grad_mean - xhat * product_mean) * rstd, mask)

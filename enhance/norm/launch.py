@@ -97,6 +97,17 @@ class Activation:
     slope: float = 0.0
 
 
+NO_ACTIVATION = Activation()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The standardized input of those channels whose output does not give it back."""
+
+    slots: Tensor  # int32 (C,): the channel's place in `values`, or -1
+    values: Tensor  # float32 (N, K, L), contiguous
+
+
 @dataclass(frozen=True)
 class Running:
     """Buffers of a batch norm, which move to the statistics of the batch."""
@@ -113,7 +124,7 @@ def output(
     images: int,
     weight: Tensor | None,
     bias: Tensor | None,
-    activation: Activation = Activation(),
+    activation: Activation = NO_ACTIVATION,
     running: Running | None = None,
 ) -> Tensor:
     """act((x - mean) / sqrt(variance + eps) * weight + bias), of the type and memory format of x (N, C, *).
@@ -136,6 +147,10 @@ def output(
     return y
 
 
+def _kept(kept: Kept | None) -> tuple[Any, ...]:
+    return (None, None, 0) if kept is None else (kept.values, kept.slots, kept.values.shape[1])
+
+
 def gradient_sums(
     saved: Tensor,
     grad_y: Tensor,
@@ -143,21 +158,22 @@ def gradient_sums(
     images: int,
     weight: Tensor | None,
     bias: Tensor | None,
-    activation: Activation = Activation(),
-    invert: bool = False,
+    activation: Activation = NO_ACTIVATION,
+    kept: Kept | None = None,
 ) -> Tensor:
     """float32 (2, P, C): sums of dz, the gradient before the activation, and of dz * xhat over P parts of the images.
 
     Args:
-        saved: the input, or with `invert` the output, (N, C, *), dense.
+        saved: the input, or with `kept` the output, (N, C, *), dense.
         grad_y: in the memory format of `saved`.
     """
     grid = _Grid.of(saved)
     partial = saved.new_empty((2, grid.parts, grid.channels), dtype=torch.float32)
     kernels.gradient_sums[grid.programs](
-        saved, grad_y, partial, statistics, weight, bias, grid.channels, grid.length, *grid.strides, images,
+        saved, grad_y, *_kept(kept), partial, statistics, weight, bias, grid.channels, grid.length, *grid.strides,
+        images,
         grid.part_length, grid.parts_an_image, statistics[0].numel(), activation.slope, AFFINE=_affine(weight, bias),
-        ACTIVATION=activation.name, INVERT=invert, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
+        ACTIVATION=activation.name, INVERT=kept is not None, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
     )  # fmt: skip
     return partial
 
@@ -170,12 +186,12 @@ def gradient(
     group: int,
     weight: Tensor | None,
     bias: Tensor | None,
-    activation: Activation = Activation(),
-    invert: bool = False,
+    activation: Activation = NO_ACTIVATION,
+    kept: Kept | None = None,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of x, weight and bias; arguments as of `gradient_sums` and `statistics_of`."""
     grid = _Grid.of(saved)
-    partial = gradient_sums(saved, grad_y, statistics, images, weight, bias, activation, invert)
+    partial = gradient_sums(saved, grad_y, statistics, images, weight, bias, activation, kept)
     coefficients = torch.empty_like(statistics[:2])
     segments, size = statistics.shape[1], statistics[0].numel()
     grads = [None if vector is None else torch.empty_like(vector) for vector in (weight, bias)]
@@ -186,9 +202,10 @@ def gradient(
     )  # fmt: skip
     grad_x = torch.empty_like(saved)
     kernels.gradient[grid.programs](
-        saved, grad_y, grad_x, coefficients, statistics, weight, bias, grid.channels, grid.length, *grid.strides,
+        saved, grad_y, *_kept(kept), grad_x, coefficients, statistics, weight, bias, grid.channels, grid.length,
+        *grid.strides,
         images, grid.part_length, grid.parts_an_image, size, activation.slope, AFFINE=affine,
-        ACTIVATION=activation.name, INVERT=invert, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
+        ACTIVATION=activation.name, INVERT=kept is not None, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
     )  # fmt: skip
     return grad_x, *grads
 

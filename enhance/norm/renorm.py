@@ -64,7 +64,7 @@ class BatchRenorm(AnyBatchNorm):
         # a state_dict is that of a batch norm.
         self.register_buffer("progress", torch.tensor(0.0, device=device), persistent=False)
 
-    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
         if not self.training:
             return super()._by_batch_statistics(x)
         batch, r, d = self._correction(x)

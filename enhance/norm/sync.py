@@ -103,7 +103,7 @@ class SyncBatchNorm(BatchNorm):
 
     kind = "synchronised batch norm"
 
-    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments]:
+    def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
         if not (self.training and _several_ranks() and layout.has_values(x)):
             return super()._by_batch_statistics(x)
         y, count, mean, m2 = _NormalizeOverRanks.apply(x, self.weight, self.bias, self.eps)

@@ -185,7 +185,7 @@ def test_input_and_upstream_gradient_stay_and_backward_repeats(activation: str) 
 @pytest.mark.parametrize("std", [1.0, 1e-3, 1e-6])
 @pytest.mark.parametrize("ratio", [0.0, 3.0, 30.0, 300.0])
 def test_the_weights_gradient_on_nearly_dead_channels(std: float, ratio: float) -> None:
-    """eps makes the standardized values of such a channel far smaller than 1: a rounding of the bias counts for more."""
+    """eps makes the standardized values of such a channel far smaller than 1: a rounding of the bias counts more."""
     ours, x, grad = BatchNormAct(2), std * torch.randn(4, 2, 16, 16), torch.randn(4, 2, 16, 16)
     nn.init.constant_(ours.weight, 0.5)
     nn.init.constant_(ours.bias, 0.5 * ratio)

@@ -284,7 +284,7 @@ def test_backward_saves_the_input_and_small_vectors(ranks) -> None:
     for rank in ranks:
         only_the_input, small = rank["saved_for_backward"]
         assert only_the_input
-        assert small <= 3 * CHANNELS + 1  # weight, mean, 1 / std; count
+        assert small <= 4 * CHANNELS + 1  # weight, bias, mean, 1 / std; count
 
 
 def test_a_compiled_layer_computes_the_same(ranks) -> None:

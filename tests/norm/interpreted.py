@@ -1,0 +1,211 @@
+"""The Triton kernels on CPU tensors, by Triton's interpreter: TRITON_INTERPRET=1 pytest tests/norm/interpreted.py
+
+`test_kernels` runs this file in a process of its own, for Triton asks for the interpreter once, when it is imported.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from enhance.norm import functional, kernels, launch, layer_kernels, plain
+from enhance.norm.batch import BatchNorm
+from enhance.norm.functional import BATCH, CHANNELS, KERNELS, PLANES, forced, normalize
+from enhance.norm.registry import build_norm
+from tests.norm.test_against_torch import LAYOUTS, distance, results
+
+NAMES = ["bn", "in", "gn", "ln", "hin", "bn_ghost", "brn", "bn_act", "bn_act elu"]
+AXES = {"bn": (BATCH, 6), "in": (PLANES, 6), "gn": (PLANES, 2), "ln": (CHANNELS, 1)}
+
+
+@pytest.fixture(autouse=True)
+def _by_kernels() -> Iterator[None]:
+    with forced(KERNELS):
+        yield
+
+
+def made(name: str, **options: object) -> nn.Module:
+    name, _, activation = name.partition(" ")
+    if activation:
+        options["activation"] = activation
+    layer = build_norm(name, 6, **({"num_groups": 2} if name == "gn" else {}), **options)
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -1.5, 1.5)
+    return layer
+
+
+def exact(layer: nn.Module, x: Tensor, grad: Tensor) -> dict[str, Tensor]:
+    """The results in float64, which no kernel computes in."""
+    return results(copy.deepcopy(layer).double(), x.double().contiguous(), grad.double().contiguous())
+
+
+def assert_exact(layer: nn.Module, x: Tensor, grad: Tensor, tolerance: float = 1e-5) -> None:
+    twin = copy.deepcopy(layer)
+    expected = exact(twin, x, grad)
+    for name, value in results(layer, x, grad).items():
+        half = value.dtype in (torch.bfloat16, torch.float16)
+        assert distance(value, expected[name]) <= (2 * torch.finfo(value.dtype).eps if half else tolerance), name
+
+
+CASES = [("contiguous", torch.float32), ("channels_last", torch.float32), ("channels_last", torch.bfloat16)]
+MORE = [*((layout, torch.float32) for layout in LAYOUTS), ("contiguous", torch.float16), ("contiguous", torch.bfloat16)]
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "dtype"),
+    [(name, *case) for name in NAMES for case in (MORE if name in ("bn", "ln") else CASES)],
+)
+def test_output_and_gradients(name: str, layout: str, dtype: torch.dtype) -> None:
+    layer = made(name)
+    x, grad = LAYOUTS[layout](2 * torch.randn(5, 6, 3, 4) + 1).to(dtype), torch.randn(5, 6, 3, 4).to(dtype)
+    tolerance = 1e-5 if dtype == torch.float32 or not name.startswith("bn_act") else 2e-2  # LeakyReLU's side, rounded
+    assert_exact(layer, x, grad, tolerance)
+    assert layer(x).dtype == dtype
+    if layout in ("contiguous", "channels_last"):
+        assert layer(x).stride() == x.stride()
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (4, 6, 11), (2, 6, 3, 2, 5), (2, 6, 1, 70)])
+@pytest.mark.parametrize("name", ["bn", "gn", "ln"])
+def test_other_shapes(name: str, shape: tuple[int, ...]) -> None:
+    assert_exact(made(name), torch.randn(shape), torch.randn(shape))
+
+
+@pytest.mark.parametrize("ratio", [1e2, 1e4, 1e6])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("name", ["bn", "in", "gn", "ln"])
+def test_a_mean_far_from_zero(name: str, layout: str, ratio: float) -> None:
+    """Beside the input as float32 has it: E[x^2] - E[x]^2 would be wrong by 23 times at 1e4."""
+    x = LAYOUTS[layout](torch.randn(3, 6, 5, 4) + ratio)
+    assert_exact(made(name), x, torch.randn(x.shape), 1e-4)
+
+
+def test_one_far_image_among_many_in_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_PROGRAMS", 24)
+    monkeypatch.setattr(launch, "_TILE", 64)
+    x = torch.randn(4, 2, 16, 20)
+    x[2] += 1e4
+    assert_exact(BatchNorm(2), x, torch.randn(x.shape))
+
+
+@pytest.mark.parametrize("momentum", [0.3, None])
+@pytest.mark.parametrize("spoiled", [None, float("nan"), float("inf")])
+def test_running_statistics_move_in_the_same_launch(momentum: float | None, spoiled: float | None) -> None:
+    layer = made("bn", momentum=momentum)
+    twin = copy.deepcopy(layer)
+    for step in range(3):
+        x = torch.randn(4, 6, 5, 3) + step
+        if spoiled is not None and step == 1:
+            x[2, 4, 1, 1] = spoiled
+        layer(x)
+        with forced("fast"):
+            twin(x)
+    for name, buffer in twin.named_buffers():
+        torch.testing.assert_close(layer.get_buffer(name), buffer, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("gone", [("weight",), ("bias",), ("weight", "bias")])
+@pytest.mark.parametrize("name", ["bn", "gn", "ln"])
+def test_without_weight_or_bias(name: str, gone: tuple[str, ...]) -> None:
+    layer = made(name)
+    for parameter in gone:
+        setattr(layer, parameter, None)
+    assert_exact(layer, torch.randn(3, 6, 4, 5), torch.randn(3, 6, 4, 5))
+
+
+@pytest.mark.parametrize("name", ["bn", "in", "ln"])
+def test_a_constant_channel(name: str) -> None:
+    y = made(name)(torch.full((7, 6, 4, 8), 27189746.0))
+    assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
+def test_the_activated_layer_inverts_its_output_from_the_second_step_on(activation: str) -> None:
+    """Then channels that were not invertible in the last step keep their standardized input."""
+    layer = made(f"bn_act {activation}")
+    with torch.no_grad():
+        layer.weight[2], layer.bias[2] = 0, 0.5
+        layer.weight[4] = 1e-6
+    x, grad = torch.randn(4, 6, 4, 3), torch.randn(4, 6, 4, 3)
+    expected = exact(layer, x, grad)
+    for step in range(3):
+        saved: list[Tensor] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda each, saved=saved: saved.append(each) or each, lambda e: e
+        ):
+            leaf = x.clone().requires_grad_()
+            y = layer(leaf)
+        held = {each.data_ptr() for each in saved if each.numel() == x.numel()}
+        assert held == ({leaf.data_ptr()} if step == 0 else {y.data_ptr()})
+        for name, value in results(layer, x, grad).items():
+            assert distance(value, expected[name]) <= 1e-4, (step, name)
+    layer.load_state_dict(layer.state_dict())
+    assert layer._kept.latest(x.device) is None
+    assert copy.deepcopy(layer)._kept.latest(x.device) is None
+
+
+@pytest.mark.parametrize("name", ["bn", "gn", "ln", "bn_ghost"])
+def test_the_second_derivative(name: str) -> None:
+    layer, x = made(name), torch.randn(4, 6, 3, 2)
+    values = []
+    for leaf, norm in ((x.clone(), layer), (x.double(), copy.deepcopy(layer).double())):
+        leaf.requires_grad_()
+        (gradient,) = torch.autograd.grad(norm(leaf).tanh().sum(), leaf, create_graph=True)
+        values.append(torch.autograd.grad(gradient.square().sum(), leaf)[0].double())
+    torch.testing.assert_close(*values, rtol=1e-3, atol=1e-5)
+
+
+def launches(run: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """How many kernels run, and the bytes of the large tensors that they are given: each reads or writes them once."""
+    counted = [0, 0]
+    for module in (kernels, layer_kernels):
+        for name, kernel in list(vars(module).items()):
+            if hasattr(kernel, "__getitem__") and not name.startswith("_"):
+                monkeypatch.setattr(module, name, Counting(kernel, counted, module is kernels and name == "statistics"))
+    run()
+    return counted[0], counted[1]
+
+
+class Counting:
+    def __init__(self, kernel: object, counted: list[int], skip: bool) -> None:
+        self.kernel, self.counted, self.skip = kernel, counted, skip
+
+    def __getitem__(self, grid: object) -> Callable[..., None]:
+        def launch(*args: object, **options: object) -> None:
+            self.counted[0] += 1
+            read_once = args[1:] if self.skip else args  # which takes one value of x a channel
+            self.counted[1] += sum(each.nbytes for each in read_once if isinstance(each, Tensor))
+            self.kernel[grid](*args, **options)
+
+        return launch
+
+
+@pytest.mark.parametrize(("dtype", "bytes_of_torchs"), [(torch.float32, 32), (torch.bfloat16, 16)])
+@pytest.mark.parametrize("name", ["bn", "in", "gn"])
+def test_six_launches_move_what_torchs_layer_moves(
+    name: str, dtype: torch.dtype, bytes_of_torchs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, x = made(name), torch.randn(4, 6, 16, 64).to(dtype).requires_grad_()
+    count, moved = launches(lambda: layer(x).backward(torch.ones_like(x)), monkeypatch)
+    assert count == 6
+    assert moved <= 1.1 * bytes_of_torchs * x.numel()
+
+
+def test_what_kernels_do_not_serve_goes_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(2, 6, 3, 3)
+    assert functional.implementation(x) == KERNELS
+    assert functional.implementation(x.double()) == "fast"
+    assert functional.implementation(x[:0]) == "fast"
+    assert functional.implementation(torch.empty(2, 6, 3, 3, device="meta")) == "fast"
+    monkeypatch.setattr(functional, "_TRITON", None)
+    assert functional.implementation(x) == "fast"
+
+
+def test_normalize_is_its_formula() -> None:
+    x, weight, bias = torch.randn(3, 6, 4, 5), torch.randn(6), torch.randn(6)
+    for axes, groups in AXES.values():
+        y = normalize(x, weight, bias, groups, axes, 1e-5)[0]
+        expected = plain.normalize(x.double(), weight.double(), bias.double(), groups, axes, 1e-5)[0]
+        torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=1e-5)
