@@ -82,9 +82,8 @@ def _sixteen_bits(path: Path, file: Image.Image) -> np.ndarray | None:
     if file.format == "PNG":
         encoded = np.fromfile(path, np.uint8)
         if encoded[24] == 16:  # the bit depth, in the first chunk
-            from torchvision.io import ImageReadMode, decode_png  # here: it takes a second, and few photographs need it
-
-            return decode_png(torch.from_numpy(encoded), ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
+            pixels = imagecodecs.png_decode(encoded.tobytes())
+            return pixels.reshape(*pixels.shape[:2], -1)
     elif file.format == "TIFF":
         page = tifffile.TiffFile(path).pages.first
         if page.dtype == np.uint16 and page.photometric in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
