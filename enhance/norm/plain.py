@@ -44,7 +44,8 @@ def filter_response(x: Tensor, weight: Tensor, bias: Tensor, tau: Tensor, eps: f
     """
     values = _wide(x)
     mean_square = _split(values, x.shape[1]).square().mean((2, 3))
-    mean_square = mean_square.view(mean_square.shape + (1,) * (x.dim() - 2))
+    for _ in range(x.dim() - 2):
+        mean_square = mean_square.unsqueeze(-1)
     return torch.maximum(affine(values / (mean_square + eps).sqrt(), weight, bias), _over(tau, x)).to(x.dtype)
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.cli.conftest import ROOT, Ended
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals to another process are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_page_is_there_until_it_is_stopped(make_run: Callable[..., Path], number: int) -> None:
     words = [sys.executable, ROOT / "scripts" / "demo.py", make_run(), "--device", "cpu"]

@@ -17,6 +17,7 @@ from enhance.run.checkpoint import LAST
 from tests.cli.conftest import ROOT, Ended
 from tests.cli.test_train import TINY
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="gloo's rendezvous, signals and /proc of Linux")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 _SECONDS = 120  # a process that waits in vain ends the test
 

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import io
 
 import pytest
 import torch
@@ -190,6 +191,22 @@ def test_jit_trace_in_evaluation(name: str) -> None:
     traced = torch.jit.trace(model, torch.rand(2, 3, 8, 8))
     image = torch.rand(3, 3, 11, 9)
     torch.testing.assert_close(traced(image), model(image), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of exporters that are deprecated
+@pytest.mark.parametrize("name", NAMES)
+def test_the_older_onnx_exporter_takes_any_size(name: str) -> None:
+    """It traces, and once took frn's in-place work for something else, without a word."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = small_net(name)[:2].eval()
+    for tensor in (*model[1].parameters(), *(b for key, b in model[1].named_buffers() if key.startswith("running"))):
+        nn.init.uniform_(tensor, 0.5, 2)
+    file, free = io.BytesIO(), {0: "images", 2: "height", 3: "width"}
+    names = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": {"x": free}}
+    torch.onnx.export(model, (torch.rand(2, 3, 9, 9),), file, dynamo=False, **names)
+    x = torch.rand(3, 3, 12, 15)
+    (y,) = onnxruntime.InferenceSession(file.getvalue()).run(["y"], {"x": x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(y), model(x), rtol=1e-4, atol=1e-5)
 
 
 def test_ghost_is_compiled_once_for_all_batches_that_it_divides() -> None:
