@@ -110,21 +110,22 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
     kind = image_format(path)
     deep = photo.pixels.dtype == np.uint16 and kind in ("PNG", "TIFF")
     most = 65535 if deep else 255
-    grey = photo.grey and (photo.alpha is None or kind in ("PNG", "TIFF"))  # others hold alpha beside colours alone
+    # Others hold alpha beside colours alone, and so do TIFFs of 16 bits that Pillow can read.
+    grey = photo.grey and (photo.alpha is None or kind == "PNG" or (kind == "TIFF" and not deep))
     values = enhanced.mean(0, keepdim=True) if grey else enhanced
     pixels = (values * most).round_().permute(1, 2, 0).numpy().astype(np.uint16 if deep else np.uint8)
     if photo.alpha is not None and kind not in _WITHOUT_ALPHA:
         alpha = photo.alpha if deep or photo.alpha.dtype == np.uint8 else (photo.alpha // 257).astype(np.uint8)
         pixels = np.concatenate((pixels, alpha[..., None].astype(pixels.dtype)), 2)
-    if deep:
-        encoded = _deep_png(pixels, photo) if kind == "PNG" else _deep_tiff(pixels, photo)
-    else:
-        try:
+    try:
+        if deep:
+            encoded = _deep_png(pixels, photo) if kind == "PNG" else _deep_tiff(pixels, photo)
+        else:
             encoded = _encoded(kind, pixels, photo, quality)
-        except MemoryError:
-            raise
-        except Exception as error:  # Pillow raises many kinds, for as many limits of the formats
-            raise DataError(f"{path}: {kind} does not hold this image ({error}); choose .png") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises many kinds, for as many limits of the formats
+        raise DataError(f"{path}: {kind} does not hold this image ({error}); choose .png") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_bytes(encoded)

@@ -34,12 +34,14 @@ def create_run_folder(settings: Settings, folder: Path | None = None) -> Path:
 
 def _new_folder(parent: Path, stem: str) -> Path:
     """The first of stem, stem-2, stem-3 ... that does not exist yet, made."""
-    parent.mkdir(parents=True, exist_ok=True)
     folder, number = parent / stem, 1
     while True:
+        parent.mkdir(parents=True, exist_ok=True)
         try:
             folder.mkdir()
             return folder
+        except FileNotFoundError:  # another process has just left the folder of all runs empty, and removed it
+            continue
         except FileExistsError:
             number += 1
             folder = parent / f"{stem}-{number}"

@@ -41,6 +41,10 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(checked_task)()
         except (HydraException, OmegaConfBaseException) as error:
             raise SettingsError(explain(error)) from error
+        except AssertionError as error:  # OmegaConf's, for a key of a group that is null
+            if "Unexpected type for root" not in str(error):
+                raise
+            raise SettingsError("data.KEY= says something of a data set: choose it too, data=NAME") from error
 
 
 def compose(overrides: list[str]) -> Settings:

@@ -81,6 +81,11 @@ def test_recalibration_is_for_batch_norms(evaluate, make_run) -> None:
     assert_refused(evaluate("recalibrate=test"), "choose one of train, target")
 
 
+@pytest.mark.parametrize("word", ["data.crop=3", "+data.crop=64", "data.root=DIR"])
+def test_a_key_of_a_data_set_that_is_not_chosen_is_told(evaluate, word: str) -> None:
+    assert_refused(evaluate(word), "data=NAME")
+
+
 def test_other_data_and_another_folder_can_be_given(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
     run = make_run()
     write_pairs(tmp_path / "other" / "eval15", range(30, 32))

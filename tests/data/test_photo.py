@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -218,3 +219,21 @@ def test_a_cut_file_of_sixteen_bits_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         with pytest.raises(DataError, match=rf"{name}: "):
             read_photo(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_of_grey_with_alpha_are_read_back(tmp_path: Path, suffix: str) -> None:
+    pixels = random(20, 31, 2, dtype=np.uint16)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    copy = copied(tmp_path / "a.png", tmp_path / f"b{suffix}")
+    assert np.array_equal(copy.pixels[..., 0], pixels[..., 0])
+    assert copy.alpha is not None
+    assert np.array_equal(copy.alpha, pixels[..., 1])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_resolution_that_no_format_holds_is_told(tmp_path: Path, suffix: str) -> None:
+    photo = Photo(random(20, 31, 3, dtype=np.uint16), more={"dpi": (float("nan"), float("nan"))})
+    with pytest.raises(DataError, match=r"b\.(png|tif): (PNG|TIFF) does not hold this image"):
+        write_photo(tmp_path / f"b{suffix}", photo, photo.tensor(), quality=95)
+    assert list(tmp_path.iterdir()) == []
