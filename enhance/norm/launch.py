@@ -1,7 +1,9 @@
 """Launches the kernels of `kernels` and `layer_kernels`: how many programs, of which part of a tensor each."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 import triton
@@ -63,6 +65,22 @@ class _Grid:
         return self.channels // group if group > 1 else triton.cdiv(self.channels, self.blocks(1)["BLOCK_C"])
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _on_its_device(launch: Callable[Concatenate[Tensor, P], R]) -> Callable[Concatenate[Tensor, P], R]:
+    """Triton launches on the device that is current, which need not be that of the tensor."""
+
+    @functools.wraps(launch)
+    def launched(x: Tensor, *args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.cuda.device_of(x):
+            return launch(x, *args, **kwargs)
+
+    return launched
+
+
+@_on_its_device
 def statistics_of(x: Tensor, images: int, group: int, eps: float) -> Tensor:
     """float32 (4, S, C): mean, what rounding left of it, 1 / sqrt(variance + eps) and biased variance, of S runs of
     `images` images each and of groups of `group` channels, repeated for each channel.
@@ -118,6 +136,7 @@ class Running:
     momentum: float | None  # None: the mean of all batches
 
 
+@_on_its_device
 def output(
     x: Tensor,
     statistics: Tensor,
@@ -151,6 +170,7 @@ def _kept(kept: Kept | None) -> tuple[Any, ...]:
     return (None, None, 0) if kept is None else (kept.values, kept.slots, kept.values.shape[1])
 
 
+@_on_its_device
 def gradient_sums(
     saved: Tensor,
     grad_y: Tensor,
@@ -178,6 +198,7 @@ def gradient_sums(
     return partial
 
 
+@_on_its_device
 def gradient(
     saved: Tensor,
     grad_y: Tensor,
@@ -222,6 +243,7 @@ def _layer_grid(x: Tensor) -> tuple[_Grid, int, dict[str, int]]:
     return grid, triton.cdiv(grid.length, block_l), {"BLOCK_C": block_c, "BLOCK_L": block_l}
 
 
+@_on_its_device
 def layer_output(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Layer norm of x (N, C, *), dense, over the channels of each position; and for `layer_gradient`, float32
     (N * positions,), the mean less the first channel's value, and 1 / sqrt(variance + eps)."""
@@ -235,6 +257,7 @@ def layer_output(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: flo
     return y, mean, rstd
 
 
+@_on_its_device
 def layer_gradient(
     x: Tensor, grad_y: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor | None, ...]:
