@@ -63,7 +63,7 @@ class _NormalizeAndActivate(torch.autograd.Function):
         activation.apply_(y)
         std = (variance.sqrt() * rstd).flatten()
         if layout.has_values(x):
-            channels = _not_invertible(values, std, weight, bias, activation, _MOST_ROUNDINGS).nonzero().flatten()
+            channels = _not_invertible(values, std, weight, bias, activation).nonzero().flatten()
         else:  # as a new layer, whose channels nearly all stay invertible
             channels = x.new_empty(0, dtype=torch.int64)
         saved = None
@@ -105,9 +105,9 @@ class _NormalizeAndActivate(torch.autograd.Function):
 
 
 def _not_invertible(
-    values: Tensor, std: Tensor, weight: Tensor | None, bias: Tensor | None, activation: _Activation, most: float
+    values: Tensor, std: Tensor, weight: Tensor | None, bias: Tensor | None, activation: _Activation
 ) -> Tensor:
-    """Which channels of the output (N, C, 1, L) do not give their standardized input back to `most` roundings, (C,).
+    """Which channels of the output (N, C, 1, L) do not give their standardized input back, (C,).
 
     z = weight * xhat + bias carries a rounding of |bias|, or that of the activation's inverse, and weight divides it.
     What is left counts beside `std`, (C,), that of xhat: eps makes it less than 1 where a channel is nearly constant.
@@ -118,39 +118,7 @@ def _not_invertible(
     if activation.roundings is not None:
         lowest = values.amin(3).amin(0).flatten()
         roundings = torch.maximum(roundings, activation.roundings(lowest))
-    return ((spread > _SMALLEST_WEIGHT) & (roundings <= most * spread)).logical_not()
-
-
-class _KeptChannels:
-    """Channels whose standardized input is saved besides, on a CUDA device: as the last step's values say, for reading
-    those of this step would make the host wait. A step changes them little."""
-
-    def __init__(self) -> None:
-        self._channels: Tensor | None = None
-        self._coming: tuple[Tensor, torch.cuda.Event | None] | None = None
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return _KeptChannels, ()  # of a copy, nothing is known
-
-    def latest(self, device: torch.device) -> Tensor | None:
-        """int64 (K,) on the device; None where nothing is known yet, or a CUDA graph is captured, which repeats."""
-        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-            return None
-        if self._coming is not None and (self._coming[1] is None or self._coming[1].query()):
-            self._channels = self._coming[0].nonzero().flatten().to(device, non_blocking=True)
-            self._coming = None
-        return self._channels
-
-    def note(self, mask: Tensor) -> None:
-        """Take in which channels are to be kept, bool (C,), from the next step on."""
-        if not mask.is_cuda:
-            self._coming = mask, None
-        elif self._coming is None and not torch.cuda.is_current_stream_capturing():
-            host = torch.empty(mask.shape, dtype=torch.bool, pin_memory=True)
-            host.copy_(mask, non_blocking=True)
-            event = torch.cuda.Event()
-            event.record()
-            self._coming = host, event
+    return ((spread > _SMALLEST_WEIGHT) & (roundings <= _MOST_ROUNDINGS * spread)).logical_not()
 
 
 class BatchNormAct(AnyBatchNorm):
@@ -189,11 +157,6 @@ class BatchNormAct(AnyBatchNorm):
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation={activation} has no inverse here: choose {' or '.join(ACTIVATIONS)}")
         self.activation = activation
-        self._kept = _KeptChannels()
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._kept = _KeptChannels()
 
     def _by_running_statistics(self, x: Tensor) -> Tensor:
         return ACTIVATIONS[self.activation].apply_(super()._by_running_statistics(x))
@@ -215,20 +178,15 @@ class BatchNormAct(AnyBatchNorm):
         from enhance.norm import by_kernels
         from enhance.norm.launch import Activation
 
-        channels = self._kept.latest(x.device) if inverts else None
-        y, statistics = by_kernels.batch_norm(
-            x,
-            self.weight,
-            self.bias,
-            self.eps,
-            activation=Activation(self.activation, _SLOPE),
-            running=self._running(),
-            kept_channels=channels,
-        )
-        if inverts:
-            with torch.no_grad():
-                _, _, rstd, variance = statistics[:, 0]
-                values = layout.split_channels(y, x.shape[1])
-                kind, most = ACTIVATIONS[self.activation], _MOST_ROUNDINGS / 2
-                self._kept.note(_not_invertible(values, variance.sqrt() * rstd, self.weight, self.bias, kind, most))
-        return y
+        def kept(y: Tensor, statistics: Tensor) -> Tensor:
+            _, _, rstd, variance = statistics[:, 0]
+            values, std = layout.split_channels(y, x.shape[1]), variance.sqrt() * rstd
+            kind = ACTIVATIONS[self.activation]
+            return _not_invertible(values, std, self.weight, self.bias, kind).nonzero().flatten()
+
+        if x.is_cuda and torch.cuda.is_current_stream_capturing():  # a CUDA graph cannot choose
+            inverts = False
+        activation, choose = Activation(self.activation, _SLOPE), kept if inverts else None
+        return by_kernels.batch_norm(
+            x, self.weight, self.bias, self.eps, activation=activation, running=self._running(), choose=choose
+        )[0]

@@ -1,6 +1,6 @@
 """The norms by the kernels of `kernels` and `layer_kernels`, with their gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,20 +27,22 @@ class _Normalize(torch.autograd.Function):
         eps: float,
         activation: Activation,
         running: Running | None,
-        kept_channels: Tensor | None,
+        choose: Callable[[Tensor, Tensor], Tensor] | None,
     ) -> tuple[Tensor, Tensor]:
-        x = x.contiguous(memory_format=memory_format(x))
-        statistics = launch.statistics_of(x, images, group, eps)
-        y = launch.output(x, statistics, images, weight, bias, activation, running)
+        dense = x.contiguous(memory_format=memory_format(x))
+        statistics = launch.statistics_of(dense, images, group, eps)
+        y = launch.output(dense, statistics, images, weight, bias, activation, running)
         kept: tuple[Tensor, ...] = ()
-        if kept_channels is not None:
-            values = x.index_select(1, kept_channels).flatten(2).float().contiguous()
+        if choose is not None:
+            kept_channels = choose(y, statistics)
+            values = dense.index_select(1, kept_channels).float().contiguous()
+            values = values.view(len(x), len(kept_channels), x.shape[2:].numel())
             mean, residual, rstd = (statistics[:3, 0, kept_channels].unsqueeze(-1)).unbind()
             values.sub_(mean).sub_(residual).mul_(rstd)
             slots = torch.full_like(statistics[0, 0], -1, dtype=torch.int32)
             slots[kept_channels] = torch.arange(len(kept_channels), dtype=torch.int32, device=x.device)
             kept = slots, values
-        ctx.save_for_backward(x if kept_channels is None else y, weight, bias, statistics, *kept)
+        ctx.save_for_backward(x if choose is None else y, weight, bias, statistics, *kept)
         ctx.options = images, group, eps, activation
         ctx.mark_non_differentiable(statistics)
         return y, statistics
@@ -53,6 +55,7 @@ class _Normalize(torch.autograd.Function):
         if torch.is_grad_enabled():
             grads = _differentiable(saved, weight, bias, grad_y, ctx, bool(kept))
         else:
+            saved = saved.contiguous(memory_format=memory_format(saved))
             grad_y = grad_y.to(saved.dtype).contiguous(memory_format=memory_format(saved))
             others = Kept(*kept) if kept else None
             grads = launch.gradient(saved, grad_y, statistics, images, group, weight, bias, activation, others)
@@ -85,7 +88,7 @@ def batch_norm(
     images: int | None = None,
     activation: Activation = NO_ACTIVATION,
     running: Running | None = None,
-    kept_channels: Tensor | None = None,
+    choose: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Batch norm of runs of `images` images each, None: of all; and statistics as `launch.statistics_of` gives them.
 
@@ -93,10 +96,10 @@ def batch_norm(
         x: (N, C, *), with values.
         activation: follows the scale and shift.
         running: takes the statistics of all images in.
-        kept_channels: int64 (K,), those whose output does not give their input back, which is saved for backward; only
-            the output of the others is. None: the whole input is saved.
+        choose: of output and statistics, the channels whose output does not give their input back, int64 (K,). Their
+            input is saved for backward; of the others the output is. None: the whole input is saved.
     """
-    return _Normalize.apply(x, weight, bias, images or len(x), 1, eps, activation, running, kept_channels)
+    return _Normalize.apply(x, weight, bias, images or len(x), 1, eps, activation, running, choose)
 
 
 class _LayerNorm(torch.autograd.Function):
@@ -104,8 +107,7 @@ class _LayerNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-        x = x.contiguous(memory_format=memory_format(x))
-        y, mean, rstd = launch.layer_output(x, weight, bias, eps)
+        y, mean, rstd = launch.layer_output(x.contiguous(memory_format=memory_format(x)), weight, bias, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         ctx.eps = eps
         return y
@@ -119,6 +121,7 @@ class _LayerNorm(torch.autograd.Function):
                 return plain.normalize(x, weight, bias, 1, CHANNELS, ctx.eps)[0]
 
             return *differentiable_gradients(output, (x, weight, bias), ctx.needs_input_grad[:3], grad_y), None
+        x = x.contiguous(memory_format=memory_format(x))
         grad_y = grad_y.to(x.dtype).contiguous(memory_format=memory_format(x))
         return *launch.layer_gradient(x, grad_y, mean, rstd, weight, bias), None
 

@@ -38,7 +38,7 @@ def _first(x, image, channels, images, group, stride_n, stride_c):
 def _parts(start, last, channels, inside, channels_count, length, part_length, parts_an_image, BLOCK_P: tl.constexpr):
     """Places of partial results, which of them are there, and how many positions each is of."""
     numbers = start + tl.arange(0, BLOCK_P)
-    places = numbers[:, None] * channels_count + channels[None, :]
+    places = numbers[:, None].to(tl.int64) * channels_count + channels[None, :]
     counts = tl.minimum(part_length, length - numbers % parts_an_image * part_length)
     counts = tl.where(numbers < last, counts, 0).to(tl.float32)
     return places, (numbers < last)[:, None] & inside[None, :], counts[:, None]
@@ -70,7 +70,7 @@ def moments(
     total = tl.maximum(tl.sum(count, 1), 1.0)
     merged = tl.sum(count * mean, 1) / total
     deviation = mean - merged[:, None]
-    place = part * channels_count + channels
+    place = part.to(tl.int64) * channels_count + channels
     tl.store(partial + place, merged, inside)
     tl.store(
         partial + tl.num_programs(0) * channels_count + place, tl.sum(m2 + count * deviation * deviation, 1), inside
@@ -170,8 +170,7 @@ def _track(
         variance = tl.load(statistics + 3 * size + channels, inside, 0.0)
         bad += (mean - mean + (variance - variance) != 0).to(tl.int32)  # infinity - infinity is not a number
     if tl.sum(bad) == 0:
-        batches = tl.load(tracked) + 1
-        tl.store(tracked, batches)
+        batches = tl.atomic_add(tracked, 1) + 1  # once, and known to all threads
         share = momentum
         if AVERAGE:
             share = 1.0 / batches.to(tl.float32)
@@ -266,7 +265,7 @@ def gradient_sums(
         )  # fmt: skip
         grad_sum += tl.where(mask, grad, 0.0)
         product_sum += tl.where(mask, grad * xhat, 0.0)
-    place = part * channels_count + channels
+    place = part.to(tl.int64) * channels_count + channels
     tl.store(partial + place, tl.sum(grad_sum, 1), inside)
     tl.store(partial + tl.num_programs(0) * channels_count + place, tl.sum(product_sum, 1), inside)
 

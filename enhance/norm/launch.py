@@ -103,6 +103,11 @@ def statistics_of(x: Tensor, images: int, group: int, eps: float) -> Tensor:
     return statistics
 
 
+def _dense(*vectors: Tensor | None) -> list[Tensor | None]:
+    """The kernels read them number by number, also where they are views."""
+    return [None if vector is None else vector.contiguous() for vector in vectors]
+
+
 def _affine(weight: Tensor | None, bias: Tensor | None) -> int:
     return (weight is not None) + 2 * (bias is not None)
 
@@ -152,7 +157,7 @@ def output(
         statistics: as `statistics_of` gives them for `images`.
         running: takes the statistics in, unless they are not finite; they are of all images then.
     """
-    grid = _Grid.of(x)
+    grid, (weight, bias) = _Grid.of(x), _dense(weight, bias)
     y = torch.empty_like(x)
     count = float(grid.images * grid.length)
     buffers = (None,) * 3 if running is None else (running.mean, running.variance, running.tracked)
@@ -187,7 +192,7 @@ def gradient_sums(
         saved: the input, or with `kept` the output, (N, C, *), dense.
         grad_y: in the memory format of `saved`.
     """
-    grid = _Grid.of(saved)
+    grid, (weight, bias) = _Grid.of(saved), _dense(weight, bias)
     partial = saved.new_empty((2, grid.parts, grid.channels), dtype=torch.float32)
     kernels.gradient_sums[grid.programs](
         saved, grad_y, *_kept(kept), partial, statistics, weight, bias, grid.channels, grid.length, *grid.strides,
@@ -211,7 +216,7 @@ def gradient(
     kept: Kept | None = None,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of x, weight and bias; arguments as of `gradient_sums` and `statistics_of`."""
-    grid = _Grid.of(saved)
+    grid, (weight, bias) = _Grid.of(saved), _dense(weight, bias)
     partial = gradient_sums(saved, grad_y, statistics, images, weight, bias, activation, kept)
     coefficients = torch.empty_like(statistics[:2])
     segments, size = statistics.shape[1], statistics[0].numel()
@@ -248,6 +253,7 @@ def layer_output(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: flo
     """Layer norm of x (N, C, *), dense, over the channels of each position; and for `layer_gradient`, float32
     (N * positions,), the mean less the first channel's value, and 1 / sqrt(variance + eps)."""
     grid, blocks, block = _layer_grid(x)
+    weight, bias = _dense(weight, bias)
     y = torch.empty_like(x)
     mean, rstd = (x.new_empty(grid.images * grid.length, dtype=torch.float32) for _ in range(2))
     layer_kernels.layer_output[(grid.images * blocks,)](
@@ -263,6 +269,7 @@ def layer_gradient(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of x, weight and bias; `grad_y` in the memory format of x."""
     grid, blocks, block = _layer_grid(x)
+    weight, bias = _dense(weight, bias)
     grad_x = torch.empty_like(x)
     affine = _affine(weight, bias)
     partial = x.new_empty((2, grid.images * blocks, grid.channels), dtype=torch.float32) if affine else None
