@@ -163,14 +163,13 @@ class BatchNormAct(AnyBatchNorm):
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
         activation = ACTIVATIONS[self.activation]
-        half = x.dtype not in (torch.float32, torch.float64)
-        if implementation(x) == KERNELS:
-            return self._by_kernels(x, inverts=not half and torch.is_grad_enabled()), None
-        if half or torch.compiler.is_compiling() or not torch.is_grad_enabled() or implementation(x) == PLAIN:
+        way = implementation(x)
+        inverts = x.dtype in (torch.float32, torch.float64) and torch.is_grad_enabled()
+        if way == KERNELS:
+            return self._by_kernels(x, inverts), None
+        if not inverts or torch.compiler.is_compiling() or way == PLAIN or not x.numel():
             y, batch = super()._by_batch_statistics(x)
             return activation.apply_(y), batch
-        if not x.numel():
-            return super()._by_batch_statistics(x)
         y, mean, variance = _NormalizeAndActivate.apply(x, self.weight, self.bias, self.eps, activation)
         return y, self._moments(x, mean, variance)
 

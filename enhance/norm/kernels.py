@@ -213,37 +213,42 @@ def output(
 
 @triton.jit
 def _standardized(
-    saved, grad, vectors, kept, slots, slots_count, image, length, channels, positions, inside, mask, slope,
-    ACTIVATION: tl.constexpr, INVERT: tl.constexpr,
+    saved, grad_y, row, offset, vectors, kept, slots, slots_count, image, length, stride_l, channels, inside, slope,
+    ACTIVATION: tl.constexpr, INVERT: tl.constexpr, BLOCK_L: tl.constexpr,
 ):  # fmt: skip
-    """The standardized input, and the gradient of what the activation gets: from the saved input; or with `INVERT` from
-    the output, but for channels that have a slot in `kept`, which holds their standardized input."""
+    """Of positions from `offset` on the standardized input, and the gradient of what the activation gets; where they
+    lie, and which are there. From the saved input; or with `INVERT` from the output, but for channels that have a slot
+    in `kept`, which holds their standardized input."""
     mean, residual, rstd, gamma, beta = vectors
+    positions = offset + tl.arange(0, BLOCK_L)
+    mask = inside[:, None] & (positions < length)[None, :]
+    places = row + positions[None, :] * stride_l
+    values = tl.load(saved + places, mask, 0.0).to(tl.float32)
+    grad = tl.load(grad_y + places, mask, 0.0).to(tl.float32)
     if INVERT:
-        xhat = (_before_activation(saved, slope, ACTIVATION) - beta) / gamma
+        xhat = (_before_activation(values, slope, ACTIVATION) - beta) / gamma
         slot = tl.load(slots + channels, inside, -1)[:, None]
         place = (image * slots_count + slot).to(tl.int64) * length + positions[None, :]
         xhat = tl.where(slot >= 0, tl.load(kept + place, mask & (slot >= 0), 0.0), xhat)
         if ACTIVATION == "leaky_relu":
-            grad = tl.where(saved > 0, grad, grad * slope)
+            grad = tl.where(values > 0, grad, grad * slope)
         if ACTIVATION == "elu":
-            grad = tl.where(saved > 0, grad, grad * (1 + saved))
+            grad = tl.where(values > 0, grad, grad * (1 + values))
     else:
-        xhat = ((saved - mean) - residual) * rstd
+        xhat = ((values - mean) - residual) * rstd
         z = xhat * gamma + beta
         if ACTIVATION == "leaky_relu":
             grad = tl.where(z > 0, grad, grad * slope)
         if ACTIVATION == "elu":
             grad = tl.where(z > 0, grad, grad * tl.exp(z))
-    return xhat, grad
+    return xhat, grad, places, mask
 
 
 @triton.jit
 def gradient_sums(
     saved, grad_y, kept, slots, slots_count, partial, statistics, weight, bias, channels_count, length, stride_n,
-    stride_c, stride_l, images,
-    part_length, parts_an_image, size, slope, AFFINE: tl.constexpr, ACTIVATION: tl.constexpr, INVERT: tl.constexpr,
-    BLOCK_C: tl.constexpr, BLOCK_L: tl.constexpr,
+    stride_c, stride_l, images, part_length, parts_an_image, size, slope, AFFINE: tl.constexpr,
+    ACTIVATION: tl.constexpr, INVERT: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_L: tl.constexpr,
 ):  # fmt: skip
     """Sums of dz and of dz * xhat of each channel over a part of one image."""
     part = tl.program_id(0)
@@ -254,14 +259,9 @@ def gradient_sums(
     grad_sum = tl.zeros((BLOCK_C, BLOCK_L), tl.float32)
     product_sum = tl.zeros((BLOCK_C, BLOCK_L), tl.float32)
     for offset in range(start, tl.minimum(start + part_length, length), BLOCK_L):
-        positions = offset + tl.arange(0, BLOCK_L)
-        mask = inside[:, None] & (positions < length)[None, :]
-        places = row + positions[None, :] * stride_l
-        values = tl.load(saved + places, mask, 0.0).to(tl.float32)
-        grad = tl.load(grad_y + places, mask, 0.0).to(tl.float32)
-        xhat, grad = _standardized(
-            values, grad, vectors, kept, slots, slots_count, image, length, channels, positions, inside, mask, slope,
-            ACTIVATION, INVERT,
+        xhat, grad, _, mask = _standardized(
+            saved, grad_y, row, offset, vectors, kept, slots, slots_count, image, length, stride_l, channels, inside,
+            slope, ACTIVATION, INVERT, BLOCK_L,
         )  # fmt: skip
         grad_sum += tl.where(mask, grad, 0.0)
         product_sum += tl.where(mask, grad * xhat, 0.0)
@@ -312,9 +312,8 @@ def coefficients(
 @triton.jit
 def gradient(
     saved, grad_y, kept, slots, slots_count, grad_x, coefficients, statistics, weight, bias, channels_count, length,
-    stride_n, stride_c, stride_l,
-    images, part_length, parts_an_image, size, slope, AFFINE: tl.constexpr, ACTIVATION: tl.constexpr,
-    INVERT: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_L: tl.constexpr,
+    stride_n, stride_c, stride_l, images, part_length, parts_an_image, size, slope, AFFINE: tl.constexpr,
+    ACTIVATION: tl.constexpr, INVERT: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_L: tl.constexpr,
 ):  # fmt: skip
     """dx = (weight * dz - mean(weight * dz) - xhat * mean(weight * dz * xhat)) / sqrt(variance + eps)"""
     part = tl.program_id(0)
@@ -327,13 +326,8 @@ def gradient(
     product_mean = tl.load(coefficients + size + of_row + channels, inside, 0.0)[:, None]
     row = image.to(tl.int64) * stride_n + channels[:, None] * stride_c
     for offset in range(start, tl.minimum(start + part_length, length), BLOCK_L):
-        positions = offset + tl.arange(0, BLOCK_L)
-        mask = inside[:, None] & (positions < length)[None, :]
-        places = row + positions[None, :] * stride_l
-        values = tl.load(saved + places, mask, 0.0).to(tl.float32)
-        grad = tl.load(grad_y + places, mask, 0.0).to(tl.float32)
-        xhat, grad = _standardized(
-            values, grad, vectors, kept, slots, slots_count, image, length, channels, positions, inside, mask, slope,
-            ACTIVATION, INVERT,
+        xhat, grad, places, mask = _standardized(
+            saved, grad_y, row, offset, vectors, kept, slots, slots_count, image, length, stride_l, channels, inside,
+            slope, ACTIVATION, INVERT, BLOCK_L,
         )  # fmt: skip
         tl.store(grad_x + places, (grad * gamma - grad_mean - xhat * product_mean) * rstd, mask)

@@ -171,38 +171,6 @@ def output(
     return y
 
 
-def _kept(kept: Kept | None) -> tuple[Any, ...]:
-    return (None, None, 0) if kept is None else (kept.values, kept.slots, kept.values.shape[1])
-
-
-@_on_its_device
-def gradient_sums(
-    saved: Tensor,
-    grad_y: Tensor,
-    statistics: Tensor,
-    images: int,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    activation: Activation = NO_ACTIVATION,
-    kept: Kept | None = None,
-) -> Tensor:
-    """float32 (2, P, C): sums of dz, the gradient before the activation, and of dz * xhat over P parts of the images.
-
-    Args:
-        saved: the input, or with `kept` the output, (N, C, *), dense.
-        grad_y: in the memory format of `saved`.
-    """
-    grid, (weight, bias) = _Grid.of(saved), _dense(weight, bias)
-    partial = saved.new_empty((2, grid.parts, grid.channels), dtype=torch.float32)
-    kernels.gradient_sums[grid.programs](
-        saved, grad_y, *_kept(kept), partial, statistics, weight, bias, grid.channels, grid.length, *grid.strides,
-        images,
-        grid.part_length, grid.parts_an_image, statistics[0].numel(), activation.slope, AFFINE=_affine(weight, bias),
-        ACTIVATION=activation.name, INVERT=kept is not None, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
-    )  # fmt: skip
-    return partial
-
-
 @_on_its_device
 def gradient(
     saved: Tensor,
@@ -215,24 +183,31 @@ def gradient(
     activation: Activation = NO_ACTIVATION,
     kept: Kept | None = None,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of x, weight and bias; arguments as of `gradient_sums` and `statistics_of`."""
+    """The gradients of x, weight and bias; arguments as of `output` and `statistics_of`, but for:
+
+    Args:
+        saved: the input, or with `kept` the output, (N, C, *), dense.
+        grad_y: in the memory format of `saved`.
+    """
     grid, (weight, bias) = _Grid.of(saved), _dense(weight, bias)
-    partial = gradient_sums(saved, grad_y, statistics, images, weight, bias, activation, kept)
+    segments, size, affine = statistics.shape[1], statistics[0].numel(), _affine(weight, bias)
+    inputs = (saved, grad_y, *((None, None, 0) if kept is None else (kept.values, kept.slots, kept.values.shape[1])))
+    vectors = (
+        statistics, weight, bias, grid.channels, grid.length, *grid.strides, images, grid.part_length,
+        grid.parts_an_image, size, activation.slope,
+    )  # fmt: skip
+    options: dict[str, Any] = {"AFFINE": affine, "ACTIVATION": activation.name, "INVERT": kept is not None}
+    options |= {"BLOCK_C": grid.block_c, "BLOCK_L": grid.block_l}
+    partial = saved.new_empty((2, grid.parts, grid.channels), dtype=torch.float32)
+    kernels.gradient_sums[grid.programs](*inputs, partial, *vectors, **options)
     coefficients = torch.empty_like(statistics[:2])
-    segments, size = statistics.shape[1], statistics[0].numel()
     grads = [None if vector is None else torch.empty_like(vector) for vector in (weight, bias)]
-    affine = _affine(weight, bias)
     kernels.coefficients[(grid.row_programs(group),)](
         partial, coefficients, weight, *grads, grid.channels, grid.length, images, group, grid.part_length,
         grid.parts_an_image, grid.parts, segments, size, AFFINE=affine, **grid.blocks(group),
     )  # fmt: skip
     grad_x = torch.empty_like(saved)
-    kernels.gradient[grid.programs](
-        saved, grad_y, *_kept(kept), grad_x, coefficients, statistics, weight, bias, grid.channels, grid.length,
-        *grid.strides,
-        images, grid.part_length, grid.parts_an_image, size, activation.slope, AFFINE=affine,
-        ACTIVATION=activation.name, INVERT=kept is not None, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
-    )  # fmt: skip
+    kernels.gradient[grid.programs](*inputs, grad_x, coefficients, *vectors, **options)
     return grad_x, *grads
 
 
