@@ -193,6 +193,7 @@ def test_jit_trace_in_evaluation(name: str) -> None:
     torch.testing.assert_close(traced(image), model(image), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.cpu
 @pytest.mark.filterwarnings("ignore")  # of exporters that are deprecated
 @pytest.mark.parametrize("name", NAMES)
 def test_the_older_onnx_exporter_takes_any_size(name: str) -> None:
