@@ -53,6 +53,7 @@ class _NormalizeOverRanks(torch.autograd.Function):
         grad = layout.split_channels(layout.dense_like(grad_y, grad_x), x.shape[1])
         grad_sum = layout.sum_over(grad, BATCH).double()
         product_sum = (layout.sum_products(grad, values, BATCH) - residual * grad_sum) * rstd
+        product_sum = product_sum.where(count > 0, 0.0)  # no rank has values, and mean and rstd are NaN
         scale = rstd if weight is None else rstd * layout.per_channel(weight, len(weight))
         grad_weight = None if weight is None else product_sum.flatten().to(weight.dtype)
         grad_bias = None if bias is None else grad_sum.flatten().to(bias.dtype)
