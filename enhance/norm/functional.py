@@ -42,13 +42,13 @@ def implementation(x: Tensor) -> str:
     - `FAST`: by a backward pass of its own, in place;
     - `KERNELS`: by Triton kernels, on a CUDA device, where Triton is installed. A compiler fuses operations by itself.
     - `PLAIN`: by ordinary operations, for what does not look through a backward pass of another kind: torch.func's
-      transforms, forward-mode differentiation and torch.jit.trace.
+      transforms, compiled too, forward-mode differentiation and torch.jit.trace.
     """
-    if torch.compiler.is_compiling():
-        return FAST
     transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
     if transformed or torch.jit.is_tracing():
         return PLAIN
+    if torch.compiler.is_compiling():
+        return FAST
     way = _forced[-1] if _forced else KERNELS if x.is_cuda else FAST
     return way if way != KERNELS or _have_kernels(x) else FAST
 

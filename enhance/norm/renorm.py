@@ -65,7 +65,7 @@ class BatchRenorm(AnyBatchNorm):
         self.register_buffer("progress", torch.tensor(0.0, device=device), persistent=False)
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
-        if not self.training:
+        if not self.training or not x.numel():
             return super()._by_batch_statistics(x)
         batch, r, d = self._correction(x)
         # xhat * r + d, then scale and shift, are one scale and one shift.
