@@ -243,6 +243,33 @@ def test_resnet18_trains_extracts_and_loads(norm: functools.partial | type) -> N
         torch.testing.assert_close(torchs(images), model(images), rtol=1e-4, atol=1e-4)
 
 
+def test_resnet18_takes_torchs_weights_updates_converts_and_fuses() -> None:
+    torch.manual_seed(0)
+    torchs, ours = resnet18(num_classes=4), resnet18(norm_layer=BatchNorm, num_classes=4)
+    for module in torchs.modules():
+        if isinstance(module, TorchBatchNorm):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    batches = [torch.rand(8, 3, 32, 32) for _ in range(2)]
+    ours.load_state_dict(torchs.state_dict())
+    for model in (torchs, ours):
+        update_bn(batches, model)
+    torch.testing.assert_close(dict(ours.named_buffers()), dict(torchs.named_buffers()), rtol=1e-4, atol=1e-4)
+    ours.load_state_dict(torchs.state_dict())
+    expected = torchs.eval()(batches[0])
+    torch.testing.assert_close(ours.eval()(batches[0]), expected, rtol=1e-4, atol=1e-4)
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(ours))
+    layers = [module for module in converted.modules() if isinstance(module, TorchBatchNorm)]
+    assert {type(layer) for layer in layers} == {nn.SyncBatchNorm}
+    torch.testing.assert_close(converted(batches[0]), expected, rtol=1e-4, atol=1e-4)
+    for block in (ours, *(each for layer in (ours.layer1, ours.layer2, ours.layer3, ours.layer4) for each in layer)):
+        for convolution, norm in (("conv1", "bn1"), ("conv2", "bn2")):
+            if hasattr(block, convolution):
+                setattr(block, convolution, fuse_conv_bn_eval(getattr(block, convolution), getattr(block, norm)))
+                setattr(block, norm, nn.Identity())
+    torch.testing.assert_close(ours(batches[0]), expected, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", [BatchNorm, functools.partial(BatchNorm, momentum=0.2), "bn"])
 def test_build_norm_takes_a_name_a_class_or_a_partial(kind: object) -> None:
     layer = build_norm(kind, 6, eps=1e-3)
