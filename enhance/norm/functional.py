@@ -43,13 +43,13 @@ def implementation(x: Tensor) -> str:
     - `FAST`: by a backward pass of its own, in place;
     - `KERNELS`: by Triton kernels, on a CUDA device, where Triton is installed. A compiler fuses operations by itself.
     - `PLAIN`: by ordinary operations, for what does not look through a backward pass of another kind: torch.func's
-      transforms, forward-mode differentiation and torch.jit.trace.
+      transforms, compiled too, forward-mode differentiation and torch.jit.trace.
     """
-    if torch.compiler.is_compiling():
-        return FAST
     transformed = torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
     if transformed or torch.jit.is_tracing():
         return PLAIN
+    if torch.compiler.is_compiling():
+        return FAST
     way = _forced[-1] if _forced else KERNELS if x.is_cuda else FAST
     return way if way != KERNELS or _have_kernels(x) else FAST
 
@@ -231,7 +231,11 @@ def then_affine(scale: Tensor, shift: Tensor, gamma: Tensor | None, beta: Tensor
 
 def channel_statistics(x: Tensor) -> Statistics:
     """Of each channel of x (N, C, *), which has values; (1, C, 1, 1), float32 or wider."""
-    if implementation(x) == KERNELS:
+    way = implementation(x)
+    if way == PLAIN:
+        _, mean, variance = plain.normalize(x, None, None, x.shape[1], BATCH, 1.0)
+        return Statistics(mean, torch.zeros_like(mean), variance)
+    if way == KERNELS:
         from enhance.norm import by_kernels  # which needs Triton
 
         return by_kernels.channel_statistics(x)

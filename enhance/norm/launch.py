@@ -168,6 +168,8 @@ def output(
         ACTIVATION=activation.name, TRACK=running is not None,
         AVERAGE=running is not None and running.momentum is None, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
     )  # fmt: skip
+    if running is not None:  # autograd would not see it, and a graph that keeps the old ones would go on with the new
+        torch.autograd.graph.increment_version([running.mean, running.variance, running.tracked])
     return y
 
 

@@ -65,10 +65,10 @@ class BatchRenorm(AnyBatchNorm):
         self.register_buffer("progress", torch.tensor(0.0, device=device), persistent=False)
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
-        if not self.training:
+        if not self.training or not x.numel():
             return super()._by_batch_statistics(x)
         with torch.no_grad():
-            statistics = channel_statistics(x)
+            statistics = channel_statistics(x.detach())
             batch = statistics.moments(self._count(x))
             r, d = self._correction(batch, torch.promote_types(x.dtype, torch.float32))
         # xhat * r + d, then scale and shift, are one scale and one shift.

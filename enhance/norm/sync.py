@@ -43,8 +43,9 @@ class SyncBatchNorm(BatchNorm):
             distributed.all_reduce(sums)
             return sums / count
 
-        shape = (1, -1, 1, 1)
-        known = split(mean.view(shape), (m2 / count).view(shape), layout.wide_type(x))
+        # NaN where no rank has values, which gradients of 0 must not meet.
+        of_all = torch.stack((mean, m2 / count)).where(count > 0, 0.0).view(2, 1, -1, 1, 1)
+        known = split(of_all[0], of_all[1], layout.wide_type(x))
         y, _, _ = normalize(x, self.weight, self.bias, len(mean), BATCH, self.eps, known, means_of)
         return y, Moments(count, mean, m2)
 

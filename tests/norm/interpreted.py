@@ -111,6 +111,16 @@ def test_running_statistics_move_in_the_same_launch(momentum: float | None, spoi
         torch.testing.assert_close(layer.get_buffer(name), buffer, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["bn", "bn_act", "bn_ghost"])
+def test_a_graph_that_keeps_the_running_statistics_sees_them_move(name: str) -> None:
+    layer, one = made(name), torch.ones(6, requires_grad=True)
+    kept = [one * buffer for buffer in (layer.running_mean, layer.running_var)]
+    layer(torch.randn(4, 6, 5, 3))
+    for product in kept:
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            product.sum().backward()
+
+
 @pytest.mark.parametrize("gone", [("weight",), ("bias",), ("weight", "bias")])
 @pytest.mark.parametrize("name", ["bn", "gn", "ln"])
 def test_without_weight_or_bias(name: str, gone: tuple[str, ...]) -> None:

@@ -168,11 +168,20 @@ def compiled(rank: int) -> tuple[list[Tensor], list[Tensor]]:
     return [*actual.values(), *twin.buffers()], [*expected.values(), *layer.buffers()]
 
 
+def no_values_on_any_rank(rank: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Gradients; and running statistics, before and after."""
+    layer, x = SyncBatchNorm(CHANNELS), torch.empty(NONE, requires_grad=True)
+    before = [layer.running_mean.clone(), layer.running_var.clone()]
+    layer(x).sum().backward()
+    return [x.grad, layer.weight.grad, layer.bias.grad], [*before, layer.running_mean, layer.running_var]
+
+
 OTHERS = [
     what_is_sent,
     evaluation_of_one_rank,
     not_finite_on_one_rank,
     refusal,
+    no_values_on_any_rank,
     data_parallel,
     saved_for_backward,
     compiled,
@@ -273,6 +282,16 @@ def test_one_value_per_channel_on_all_ranks_is_refused_by_each(ranks) -> None:
         message, remembered = rank["refusal"]
         assert message == f"synchronised batch norm of 6 channels sees 1 value per channel, input ({images}, 6, 1, 1)"
         assert remembered == 0
+
+
+def test_no_values_on_any_rank_leave_no_trace(ranks) -> None:
+    """pytorch/pytorch#36530, where a single rank without values was refused too."""
+    for rank in ranks:
+        (of_x, *others), (mean, variance, *after) = rank["no_values_on_any_rank"]
+        assert of_x.shape == NONE
+        assert [gradient.tolist() for gradient in others] == [[0] * CHANNELS] * 2
+        assert torch.equal(mean, after[0])
+        assert torch.equal(variance, after[1])
 
 
 def test_data_parallel_training_has_the_gradient_of_one_process(ranks) -> None:
