@@ -131,11 +131,3 @@ def test_what_two_files_do_not_share_parts_their_runs(tmp_path: Path) -> None:
     results(tmp_path / "two.csv", ("norm=gn,optimizer.lr_scaling=none,seed=0", 10.0))
     lines = curves(read_runs([tmp_path / "one.csv", tmp_path / "two.csv"]), "psnr", "batch_size")
     assert set(lines) == {"gn", "gn optimizer.lr_scaling=none"}
-
-
-def test_what_is_no_results_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
-        read_runs([tmp_path / "none.csv"])
-    (tmp_path / "other.csv").write_text("name,part\na,training\n")
-    with pytest.raises(DataError, match="not a results file"):
-        read_runs([tmp_path / "other.csv"])
