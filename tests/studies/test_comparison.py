@@ -113,6 +113,16 @@ def test_the_gap_and_the_statistics_are_of_the_runs_that_have_them() -> None:
     }
 
 
+def test_a_run_that_lacks_a_score_of_the_others_leaves_their_names(tmp_path: Path) -> None:
+    runs = results(tmp_path / "runs.csv", ("norm=bn,batch_size=4,model.width=8,seed=0", 20.0))
+    runs = pd.concat([runs, runs.assign(batch_size="8", psnr=21.0, psnr_running=None)])  # as of a run folder
+    assert table(with_running(runs.assign(width="8"), "width"), "width")[1:] == [
+        ["bn batch_size=4, running statistics", "19.00"],
+        ["bn batch_size=4, recalibrated", "20.00"],
+        ["bn batch_size=8", "21.00"],
+    ]
+
+
 def test_another_setting_may_be_the_columns(tmp_path: Path) -> None:
     runs = results(
         tmp_path / "runs.csv",
