@@ -84,6 +84,21 @@ def test_another_data_set_is_scored_by_its_own_parts(run: Settings, tmp_path: Pa
     assert choice.training.names == trained_on(run)  # the run's own, to recalibrate on
 
 
+def test_a_part_held_out_of_other_data_says_nothing_of_the_runs_training(run: Settings, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "other" / "our485", range(40, 48))
+    for scene in trained_on(run):  # all of them stand among the others
+        for side in ("low", "high"):
+            file = Path("our485", side, f"{scene}.png")
+            shutil.copy(tmp_path / "pairs" / file, tmp_path / "other" / file)
+    choice = choose_pairs(run, DataSettings("lol_v1", root=str(tmp_path / "other"), validation_share=0.5))
+    assert choice.split == "validation"
+    assert choice.training is not None
+    assert choice.training.names == trained_on(run)
+    (warning,) = choice.warnings
+    count = len({*trained_on(run)} & {*choice.source.names})
+    assert f"the scenes of {count} of these 7 images" in warning
+
+
 def test_scenes_of_the_training_are_counted_under_any_name_and_size(run: Settings, tmp_path: Path) -> None:
     data = other_pairs(tmp_path / "other", range(30, 33))
     for number, scene in enumerate(trained_on(run)[:2]):

@@ -66,7 +66,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two finished runs, of other widths and in other places; beside them, what is none."""
     place = tmp_path_factory.mktemp("trained")
     make_settings = small_settings(place)
-    for words in (("model.width=4",), ("model.width=8", "threads=1", "name=other", "seed=1")):
+    for words in (("model.width=4", "name=one"), ("model.width=8", "name=other", "threads=1", "seed=1")):
         train(make_settings("norm=in", "accumulate=2", "validation.every=1", *words))
     (place / "runs" / "notes").mkdir()
     (place / "runs" / "notes" / "a.txt").write_text("no run")
