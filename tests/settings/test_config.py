@@ -1,4 +1,4 @@
-"""Settings from YAML and back, and the page that describes them."""
+"""Settings from YAML and back."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,7 @@ import yaml
 
 from enhance.errors import SettingsError
 from enhance.settings.config import from_dict, from_yaml, to_yaml
-from enhance.settings.describe import page
 from enhance.settings.schema import Activation, Settings
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -35,9 +32,3 @@ def test_a_file_reaches_nothing_outside_it(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SECRET", "told")
     with pytest.raises(SettingsError, match=r"^\$\{oc\.env:SECRET\}: refers to something outside the file$"):
         from_dict({"name": "${oc.env:SECRET}"})
-
-
-def test_the_page_of_settings_is_that_of_this_version() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == page(), (
-        "python -m enhance.settings.describe > docs/settings.md"
-    )
