@@ -1,21 +1,14 @@
-"""Settings from YAML and back, of this version and of older ones."""
+"""Settings from YAML and back."""
 
-import copy
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from enhance.errors import SettingsError
-from enhance.settings import command
-from enhance.settings.checks import check
-from enhance.settings.config import from_dict, from_yaml, to_dict, to_yaml
-from enhance.settings.describe import page
-from enhance.settings.identity import identity
-from enhance.settings.schema import Activation, ModelSettings, Settings, flat
-
-ROOT = Path(__file__).parents[2]
+from enhance.settings.config import from_dict, from_yaml, to_yaml
+from enhance.settings.schema import Activation, Settings
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -27,75 +20,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert yaml.safe_load(to_yaml(settings))["model"]["activation"] == "tanh"
 
 
-def test_code_and_command_line_mean_the_same_defaults() -> None:
-    assert command.compose([]) == Settings()
-    assert command.compose(["model=unet_tiny"]).model == ModelSettings()
+@pytest.mark.parametrize("text", ["a: [", "- a list", "just words", ""])
+def test_a_file_of_something_else_is_told(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=rf"^{re.escape(str(file))}: .*no configuration that train\.py wrote$"):
+        from_yaml(file)
 
 
-def older() -> dict[str, Any]:
-    """As versions before the settings stood at their fields wrote them."""
-    values = to_dict(Settings())
-    del values["schedule"]["freeze_after"]
-    for key in ("exposure_epochs", "exposure_crops", "content"):
-        del values["data"][key]
-    values["data"] |= {"name": "lol_v1", "mixup": 0.0, "gamma_jitter": 0.0}
-    values["schedule"]["exposure_epochs"] = None
-    values["norm"] |= {"eps": 1e-5, "momentum": 0.1, "affine": True, "freeze_after": 0.8, "r_ramp_end": None}
-    values["model"]["down"] = "max_pool"
-    values["objective"] |= {"charbonnier": 0.0, "gt_mean": False}
-    return values
-
-
-def test_older_settings_are_the_same_run() -> None:
-    """Where they mean the same: a run of an older version is found by resume=auto."""
-    same = command.compose(["data=lol_v1", "schedule.freeze_after=0.8"])
-    assert identity(from_dict(older())) == identity(same)
-
-
-def test_settings_of_older_versions_are_read() -> None:
-    settings = from_dict(older())
-    assert (settings.schedule.freeze_after, settings.data.exposure_epochs) == (0.8, 40)
-    values = older()
-    values["data"]["name"] = "demo"
-    assert from_dict(values).data.exposure_epochs is None
-    values["schedule"]["exposure_epochs"] = 20
-    assert (from_dict(values).data.exposure_epochs, from_dict(values).data.exposure_crops) == (20, 1)
-
-
-@pytest.mark.parametrize(
-    ("group", "name", "value"), [("data", "mixup", 0.5), ("objective", "gt_mean", True), ("model", "down", "strided")]
-)
-def test_what_this_version_no_longer_does_is_refused(group: str, name: str, value: Any) -> None:
-    values = older()
-    values[group][name] = value
-    before = copy.deepcopy(values)
-    with pytest.raises(SettingsError, match=f"{group}.{name}={value} was removed"):
-        from_dict(values)
-    assert values == before
-
-
-@pytest.mark.parametrize("value", [None, 3, "x", [1], {"a": 1}, {"name": {"b": 2}}])
-@pytest.mark.parametrize("group", ["data", "norm", "schedule", "model"])
-def test_what_are_no_settings_is_refused(group: str, value: Any) -> None:
-    """In the form of an older version, which is upgraded first."""
-    with pytest.raises(SettingsError):
-        from_dict(older() | {group: value})
-
-
-@pytest.mark.parametrize("key", [key for key, (field, _) in flat(Settings()).items() if field.metadata.get("least")])
-def test_every_lower_bound_is_checked(key: str) -> None:
-    settings: Any = Settings()
-    *groups, name = key.split(".")
-    place = settings
-    for each in groups:
-        place = getattr(place, each)
-    least = flat(settings)[key][0].metadata["least"]
-    setattr(place, name, least - 1)
-    with pytest.raises(SettingsError, match=f"{key}={least - 1} is too small: it is at least {least}"):
-        check(settings)
-
-
-def test_the_page_of_settings_is_that_of_this_version() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == page(), (
-        "python -m enhance.settings.describe > docs/settings.md"
-    )
+def test_a_file_reaches_nothing_outside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "told")
+    with pytest.raises(SettingsError, match=r"^\$\{oc\.env:SECRET\}: refers to something outside the file$"):
+        from_dict({"name": "${oc.env:SECRET}"})
