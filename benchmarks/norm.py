@@ -1,10 +1,10 @@
-"""Cost of one layer of each norm beside torch's own layers, as a Markdown table.
+"""Cost of one layer of each norm beside torch's own layer of its kind, as a Markdown table.
 
-On the CPU: time of forward and backward, eager and compiled, MiB kept for backward, parameters, and time at inference.
-On a CUDA device: time eager, of three shapes, in fp32 and bf16 and both memory layouts, MiB kept and kernel launches.
-Times are ratios to those of torch.nn.BatchNorm2d, eager, in the same layout, each measured in turn with it in one
-process; a ratio is one of medians. bn_act and frn hold their activation; on a CUDA device bn_act stands beside
-BatchNorm2d and an in-place LeakyReLU."""
+Times are of forward and backward (on the CPU also of inference), ratios to those of torch's layer in the same type and
+layout, both measured in turn in one process; a ratio is one of medians. Torch's layer is that of the same kind where
+there is one, else BatchNorm2d; beside bn_act, which holds its activation, as frn does, BatchNorm2d and an in-place
+LeakyReLU. MiB kept are those for backward. Operations are those of forward and backward without views, and bytes a
+value what they are given and give; on a CUDA device, kernel launches are counted instead."""
 
 import argparse
 from collections.abc import Callable
@@ -13,22 +13,39 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from enhance.cost.measure import saved_tensors, storage_bytes, time_ratio
+from enhance.cost.measure import Traffic, saved_tensors, storage_bytes, time_ratio
 from enhance.device import DTYPES, choose_device, keep_freed_memory
-from enhance.models.build import count_parameters
 from enhance.norm.registry import NORMS, build_norm
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 ON_CUDA = ((8, 32, 256, 256), (8, 64, 128, 128), (32, 32, 320, 320))
 REPEATS = 10  # on a CUDA device, of each timed task: the host is ahead then
+GROUPS = 8
 
 
-def build(name: str, channels: int, device: torch.device) -> nn.Module:
+class LayerNorm(nn.LayerNorm):
+    """Over the channels of (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def torchs(name: str, channels: int) -> nn.Module:
+    """Torch's layer beside which a norm stands."""
+    if name == "bn_act":
+        return nn.Sequential(nn.BatchNorm2d(channels), nn.LeakyReLU(0.2, inplace=True))
+    if name in ("in", "hin"):
+        return nn.InstanceNorm2d(channels, affine=True)
+    if name == "gn":
+        return nn.GroupNorm(GROUPS, channels)
+    return LayerNorm(channels) if name == "ln" else nn.BatchNorm2d(channels)
+
+
+def ours(name: str, channels: int) -> nn.Module:
+    """With "torch" for a name, torch's batch norm: its ratios to itself show the noise."""
     if name == "torch":
-        return nn.BatchNorm2d(channels).to(device)
-    if name == "torch and LeakyReLU":
-        return nn.Sequential(nn.BatchNorm2d(channels), nn.LeakyReLU(0.2, inplace=True)).to(device)
-    return build_norm(name, channels, **({"num_groups": 8} if name == "gn" else {})).to(device)
+        return nn.BatchNorm2d(channels)
+    return build_norm(name, channels, **({"num_groups": GROUPS} if name == "gn" else {}))
 
 
 def training(layer: nn.Module, x: Tensor, grad: Tensor, compiled: bool = False) -> Callable[[], object]:
@@ -65,6 +82,11 @@ def launches(task: Callable[[], object]) -> float:
     return sum(event.count for event in profiler.key_averages() if event.device_type.name == "CUDA") / REPEATS
 
 
+def inputs(shape: tuple[int, ...], precision: str, layout: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    x = torch.randn(shape, device=device, dtype=DTYPES[precision]).to(memory_format=LAYOUTS[layout])
+    return x.requires_grad_(), torch.randn_like(x)
+
+
 def row(cells: list[str]) -> None:
     print(f"| {' | '.join(cells)} |", flush=True)
 
@@ -74,46 +96,44 @@ def on_cuda(names: list[str], device: torch.device, rounds: int) -> None:
     row(["---", "---", "---", "---", "---:", "---:", "---:"])
     for shape in ON_CUDA:
         for precision in ("fp32", "bf16"):
-            for layout, memory_format in LAYOUTS.items():
-                x = torch.randn(shape, device=device, dtype=DTYPES[precision]).to(memory_format=memory_format)
-                x, grad = x.requires_grad_(), torch.randn_like(x)
+            for layout in LAYOUTS:
+                x, grad = inputs(shape, precision, layout, device)
                 for name in names:
-                    other = build("torch and LeakyReLU" if name == "bn_act" else "torch", shape[1], device)
-                    layer = build(name, shape[1], device)
+                    layer, other = (build(name, shape[1]).to(device) for build in (ours, torchs))
                     task = training(layer, x, grad)
                     ratio = time_ratio(task, training(other, x, grad), rounds)
                     kept, count = kept_mib(layer, x), launches(task)
                     row([name, str(shape), precision, layout, f"{ratio:.2f}", f"{kept:.1f}", f"{count:.0f}"])
 
 
-def on_cpu(names: list[str], shape: list[int], dtype: str, rounds: int) -> None:
+def on_cpu(names: list[str], shape: tuple[int, ...], compiled: bool, rounds: int) -> None:
     keep_freed_memory()  # as the trainer does
-    print(f"{tuple(shape)}, {dtype}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-    columns = [f"{layout}, {mode}" for layout in LAYOUTS for mode in ("eager", "compiled")]
-    row(["norm", *columns, "MiB kept", "parameters", "inference"])
-    row(["---", *["---:"] * (len(columns) + 3)])
-    device = torch.device("cpu")
-    x = torch.randn(shape).to(getattr(torch, dtype))
-    torchs = build("torch", x.shape[1], device)
-    for name in names:
-        torch.compiler.reset()
-        layer, cells = build(name, x.shape[1], device), [name]
-        for layout in LAYOUTS.values():
-            inputs = [x.to(memory_format=layout).clone().requires_grad_(), torch.randn_like(x).to(memory_format=layout)]
-            for compiled in (False, True):
-                pair = training(layer, *inputs, compiled), training(torchs, *inputs)
+    print(f"{shape}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    modes = [(layout, mode) for layout in LAYOUTS for mode in ((False, True) if compiled else (False,))]
+    columns = [f"{layout}, compiled" if mode else layout for layout, mode in modes]
+    row(["norm", "type", *columns, "operations", "bytes a value", "MiB kept", "inference"])
+    row(["---", "---", *["---:"] * (len(columns) + 4)])
+    for precision in ("fp32", "bf16"):
+        for name in names:
+            torch.compiler.reset()
+            layer, other = ours(name, shape[1]), torchs(name, shape[1])
+            cells = [name, precision]
+            for layout, mode in modes:
+                x, grad = inputs(shape, precision, layout, torch.device("cpu"))
+                pair = training(layer, x, grad, mode), training(other, x, grad)
                 cells.append(f"{time_ratio(*pair, rounds):.2f}")
-        cells += [f"{kept_mib(layer, x):.1f}", f"{count_parameters(layer)}"]
-        pair = inference(layer, x), inference(build("torch", x.shape[1], device), x)
-        cells.append(f"{time_ratio(*pair, rounds):.2f}")
-        row(cells)
+            with Traffic() as traffic:
+                training(layer, x, grad)()
+            cells += [f"{traffic.operations}", f"{traffic.bytes / x.numel():.0f}", f"{kept_mib(layer, x):.1f}"]
+            ratio = time_ratio(inference(layer, x.detach()), inference(other, x.detach()), rounds)
+            row([*cells, f"{ratio:.2f}"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--shape", type=int, nargs=4, default=[8, 32, 128, 128], metavar=("N", "C", "H", "W"))
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--compiled", action="store_true", help="on the CPU, compiled layers too, a minute each")
     parser.add_argument("--norms", nargs="+", choices=NORMS, default=[name for name in NORMS if name != "none"])
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
@@ -122,7 +142,7 @@ def main() -> None:
         print(f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}\n")
         on_cuda(names, device, args.rounds)
     else:
-        on_cpu(names, args.shape, args.dtype, args.rounds)
+        on_cpu(names, tuple(args.shape), args.compiled, args.rounds)
 
 
 if __name__ == "__main__":

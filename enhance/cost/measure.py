@@ -65,6 +65,27 @@ def storage_bytes(tensors: list[Tensor]) -> dict[int, int]:
     return {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
 
 
+class Traffic(TorchDispatchMode):
+    """Counts the operations within it, but for views, and the bytes of the tensors that they are given and give: what a
+    device has to read and write at least. What an operation does within itself is not seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = self.bytes = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = operation(*args, **kwargs)
+        aten = torch.ops.aten
+        free = (aten.empty.memory_format, aten.empty_like.default, aten.detach.default, aten.promote_types.default)
+        if not operation.is_view and operation not in free:
+            given = [each for each in tree_leaves((args, {**kwargs, "out": None})) if isinstance(each, Tensor)]
+            made = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
+            self.operations += 1
+            self.bytes += sum(each.nbytes for each in (*given, *made))
+        return result
+
+
 def peak_bytes(task: Callable[[], object]) -> int:
     """Most bytes that the tensors which a task makes take up at once, on all devices together. What an operation uses
     within itself is not seen.

@@ -48,8 +48,11 @@ def _values(field: Field[Any]) -> str:
 
 
 def table(kind: type) -> str:
-    """Markdown."""
-    lines = [f"| `{key}` | {default} | {values} | {meaning} |" for key, default, values, meaning in rows(kind)]
+    """Markdown, which would take <runs> for HTML."""
+    lines = [
+        f"| `{key}` | {default} | {values} | {meaning.replace('<', '&lt;')} |"
+        for key, default, values, meaning in rows(kind)
+    ]
     return "\n".join(["| key | default | values | meaning |", "| --- | --- | --- | --- |", *lines, ""])
 
 

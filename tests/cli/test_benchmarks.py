@@ -21,6 +21,17 @@ def test_a_step_of_the_unet(run_script: Callable[..., Ended]) -> None:
     assert all(float(ratio) > 0 for ratio in cells(ended.out, "bn")[1:])
 
 
+def test_layers_beside_torchs(run_script: Callable[..., Ended]) -> None:
+    words = ("--rounds", "1", "--norms", "bn", "bn_act", "gn", "ln", "hin", "--shape", "2", "16", "8", "8")
+    ended = run_script("benchmarks/norm.py", *words)
+    assert ended.code == 0, ended.err
+    *_, operations, moved, kept, inference = cells(ended.out, "gn | fp32")
+    assert int(operations) > 2
+    assert float(moved) >= 32  # a value is read twice and written once forward, twice and written once backward
+    assert float(kept) >= 0
+    assert float(inference) > 0
+
+
 def test_loading_beside_a_plain_data_set(run_script: Callable[..., Ended], pairs_root: Path) -> None:
     words = ("--rounds", "1", "--batches", "2", "--crop", "32", "--batch-size", "2", "--workers", "1")
     ended = run_script("benchmarks/loading_speed.py", pairs_root, *words)

@@ -4,9 +4,8 @@ CPU, and what they move on the meta device."""
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from enhance.cost.measure import Traffic
 from enhance.norm import layout
 from enhance.norm.functional import FAST, forced
 from enhance.norm.registry import build_norm
@@ -40,29 +39,8 @@ def test_a_mean_far_from_zero(name: str) -> None:
     assert_equal_to_torch(randomized(TWINS[name].ours()), TWINS[name].theirs(4), x, torch.randn(x.shape), 1e-4)
 
 
-class Moved(TorchDispatchMode):
-    """Counts operations, and the bytes of the tensors that they read and write; views are none."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = self.bytes = 0
-
-    def __torch_dispatch__(self, operation, types, arguments=(), named=None):  # type: ignore[no-untyped-def]
-        named = named or {}
-        result = operation(*arguments, **named)
-        tensors = [each for each in tree_leaves((arguments, named)) if isinstance(each, Tensor)]
-        written = [each for each in tree_leaves(result) if isinstance(each, Tensor)]
-        aten = torch.ops.aten
-        free = (aten.empty.memory_format, aten.empty_like.default, aten.detach.default, aten.promote_types.default)
-        if not operation.is_view and operation not in free:
-            self.operations += 1
-            self.bytes += sum(each.nbytes for each in tensors) + sum(each.nbytes for each in written)
-            self.bytes -= named["out"].nbytes if "out" in named else 0  # which is among what is written
-        return result
-
-
-def step(layer: nn.Module, x: Tensor) -> Moved:
-    with Moved() as moved:
+def step(layer: nn.Module, x: Tensor) -> Traffic:
+    with Traffic() as moved:
         torch.autograd.grad(layer(x), (x, *layer.parameters()), torch.empty_like(x))
     return moved
 
