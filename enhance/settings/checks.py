@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from enhance.errors import SettingsError
-from enhance.settings.schema import Settings, flat
+from enhance.settings.schema import DataSettings, EvaluationSettings, Settings, flat
 
 
 def check(settings: Settings) -> None:
@@ -57,3 +57,18 @@ def one_of(key: str, value: str, choices: Iterable[str]) -> None:
         near = difflib.get_close_matches(str(value), choices, n=1)
         suggestion = f"; did you mean {near[0]}?" if near else ""
         raise SettingsError(f"{key}={value} is unknown: choose one of {', '.join(choices)}{suggestion}")
+
+
+def is_setting(key: str, kind: type) -> bool:
+    """Whether `Settings` or `EvaluationSettings` has this key."""
+    return key in _keys(kind)
+
+
+def no_setting(key: str, kind: type) -> SettingsError:
+    """What to raise for a key that `kind` has not: it tells the nearest key."""
+    near = difflib.get_close_matches(key, _keys(kind), n=1)
+    return SettingsError(f"{key} is no setting: {f'did you mean {near[0]}?' if near else '--help lists them'}")
+
+
+def _keys(kind: type) -> list[str]:
+    return list(flat(kind() if kind is Settings else EvaluationSettings(data=DataSettings())))

@@ -1,6 +1,5 @@
 """Hydra under the entries `train.py` and `evaluate.py`: its own errors become messages for the user."""
 
-import difflib
 import os
 import re
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from enhance.errors import SettingsError, exit_on_user_error
-from enhance.settings.checks import one_of
+from enhance.settings.checks import is_setting, no_setting, one_of
 from enhance.settings.config import from_config
 from enhance.settings.describe import choices, help_text
 from enhance.settings.schema import EvaluationSettings, Settings, flat
@@ -30,6 +29,7 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
     A `UserError` of the task, an unknown key and an unknown choice end in a short message and exit code 2.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors, where it would print them at length
+    kind = _KINDS[config_name]
     _register(config_name)
 
     def checked_task(config: DictConfig) -> None:
@@ -40,7 +40,7 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
         try:
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(checked_task)()
         except (HydraException, OmegaConfBaseException) as error:
-            raise SettingsError(explain(error)) from error
+            raise SettingsError(explain(error, kind)) from error
         except AssertionError as error:  # OmegaConf's, for a key of a group that is null
             if "Unexpected type for root" not in str(error):
                 raise
@@ -55,7 +55,7 @@ def compose(overrides: list[str]) -> Settings:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
             return from_config(hydra.compose("train", overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise SettingsError(explain(error)) from error
+        raise SettingsError(explain(error, Settings)) from error
 
 
 def _register(config_name: str) -> None:
@@ -86,8 +86,8 @@ def swept() -> str:
     return str(HydraConfig.get().job.override_dirname)
 
 
-def explain(error: Exception) -> str:
-    """What Hydra's error means for the user, in one or two lines."""
+def explain(error: Exception, kind: type) -> str:
+    """What Hydra's error means for the user of settings of this kind, in one or two lines."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={choice} is unknown: choose one of {', '.join(sorted(error.options))}"
@@ -100,20 +100,20 @@ def explain(error: Exception) -> str:
         return f"{name}={value}: commas make a list of it; write \"{name}='{value}'\""
     if deleted := re.match(r"Could not delete from config. '([^']*)'", reason):
         return f"~{deleted[1]}: a setting cannot be deleted; give it a value, for example null"
+    if present := re.match(r"Could not append to config. An item is already at '([^']*)'", reason):
+        return f"+{present[1]}: leave out the +, which adds what is not there yet"
     cause = error.__cause__ or error
     key = getattr(cause, "full_key", None)
     if isinstance(error, ConfigCompositionException) and key:
-        return _explain_key(key, reason, str(cause).splitlines()[0])
+        return _explain_key(key, reason, str(cause).splitlines()[0], kind)
     if absent := re.match(r"Could not override '(\w+)'", reason):
         return f"{absent[1]} is no setting of this command; --help lists them"
     return str(cause).splitlines()[0]
 
 
-def _explain_key(key: str, reason: str, cause: str) -> str:
-    keys = flat(Settings()) | flat(EvaluationSettings())
-    if key not in keys:
-        near = difflib.get_close_matches(key, list(keys), n=1, cutoff=0.5)
-        return f"{key} is no setting: {f'did you mean {near[0]}?' if near else '--help lists them'}"
-    if names := choices(keys[key][0].type):
+def _explain_key(key: str, reason: str, cause: str, kind: type) -> str:
+    if not is_setting(key, kind):
+        return str(no_setting(key, kind))
+    if names := choices((flat(Settings()) | flat(EvaluationSettings()))[key][0].type):
         one_of(key, reason.rpartition("=")[2], names)  # raises
     return f"{key}: {cause}"

@@ -217,6 +217,12 @@ def test_names_hold_what_is_swept_and_may_be_long(sweep: Callable[..., Ended], t
     assert [row["run"] for row in rows(tmp_path)] == [f"model.name={each}" for each in (one, two)]
 
 
+def test_an_unknown_key_is_not_swept(sweep: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = sweep("data=lol_v1", "+batchsize=1,2")
+    assert (ended.code, ended.err) == (2, "error: batchsize is no setting: did you mean batch_size?\n")
+    assert not (tmp_path / "runs" / "sweep").exists()
+
+
 def test_a_key_cannot_be_deleted(sweep: Callable[..., Ended]) -> None:
     ended = sweep("data=lol_v1", "~objective.vgg")
     assert (ended.code, ended.err) == (

@@ -32,6 +32,23 @@ def test_code_and_command_line_mean_the_same_defaults() -> None:
     assert command.compose(["model=unet_tiny"]).model == ModelSettings()
 
 
+@pytest.mark.parametrize("word", ["+{}typo=1", "++{}typo=1", "+{}typo={{a:1}}"])
+@pytest.mark.parametrize(
+    "group", ["", *sorted({f"{key.rpartition('.')[0]}." for key in flat(Settings()) if "." in key})]
+)
+def test_a_key_that_a_plus_adds_is_told_as_one_without(group: str, word: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{group}typo is no setting"):
+        command.compose([word.format(group)])
+
+
+def test_a_plus_before_what_is_a_setting_sets_it() -> None:
+    settings = command.compose(["+name=x", "++batch_size=3", "+optimizer={lr:0.5}", "++model.activation=tanh"])
+    assert (settings.name, settings.batch_size, settings.optimizer.lr) == ("x", 3, 0.5)
+    assert settings.model.activation is Activation.tanh
+    with pytest.raises(SettingsError, match=r"^\+batch_size: leave out the \+"):
+        command.compose(["+batch_size=3"])
+
+
 def older() -> dict[str, Any]:
     """As versions before the settings stood at their fields wrote them."""
     values = to_dict(Settings())
