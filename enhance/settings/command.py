@@ -2,6 +2,8 @@
 
 import os
 import re
+import sys
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +39,7 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
             task(config)
 
     with exit_on_user_error():
+        _check_words(sys.argv[1:], kind)
         try:
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(checked_task)()
         except (HydraException, OmegaConfBaseException) as error:
@@ -51,11 +54,36 @@ def compose(overrides: list[str]) -> Settings:
     """The settings of `train.py` with these `key=value` overrides, for a command of another form; raises
     `SettingsError` as `run` tells it."""
     _register("train")
+    _check_words(overrides, Settings)
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
             return from_config(hydra.compose("train", overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingsError(explain(error, Settings)) from error
+
+
+def _check_words(words: list[str], kind: type) -> None:
+    """Raise `SettingsError` for words of the command line that Hydra takes in silence for something else."""
+    groups = [path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra"]
+    for word in words:
+        key, _, _ = word.partition("=")
+        name = key.lstrip("+~")
+        if key.startswith("~"):
+            _check_deletion(name, groups, kind)
+
+
+def _check_deletion(name: str, groups: list[str], kind: type) -> None:
+    """Raise `SettingsError` unless `~name` takes away what a file has added: a camera, or a setting of Hydra's own.
+    What the types hold comes back with its default, whatever a file says of it."""
+    if name.startswith("hydra") or re.fullmatch(r"data\.other_cameras\.[^.]+", name):
+        return
+    settings = flat(kind())
+    holds_settings = any(key.startswith(f"{name}.") for key in settings) or name in (*groups, "data.other_cameras")
+    if not holds_settings and not is_setting(name, kind):
+        raise no_setting(name, kind)
+    optional = not holds_settings and name in settings and type(None) in typing.get_args(settings[name][0].type)
+    null = ", for example null" if optional else ""
+    raise SettingsError(f"~{name}: a setting cannot be deleted; give it a value{null}")
 
 
 def _register(config_name: str) -> None:
@@ -99,7 +127,7 @@ def explain(error: Exception, kind: type) -> str:
         name, value = ambiguous.groups()
         return f"{name}={value}: commas make a list of it; write \"{name}='{value}'\""
     if deleted := re.match(r"Could not delete from config. '([^']*)'", reason):
-        return f"~{deleted[1]}: a setting cannot be deleted; give it a value, for example null"
+        return f"~{deleted[1]}: there is nothing of this name"
     if present := re.match(r"Could not append to config. An item is already at '([^']*)'", reason):
         return f"+{present[1]}: leave out the +, which adds what is not there yet"
     cause = error.__cause__ or error

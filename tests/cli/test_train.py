@@ -413,6 +413,7 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
         (("batchsize=4",), "batchsize is no setting: did you mean batch_size?"),
         (("+batchsize=4",), "batchsize is no setting: did you mean batch_size?"),
         (("++data.validation_shar=0.5",), "data.validation_shar is no setting: did you mean data.validation_share?"),
+        (("~norm",), "~norm: a setting cannot be deleted; give it a value"),
         (("norm=bn", "norm.num_groups=4"), "norm.num_groups=4 is no option of norm=bn: it has "),
         (("norm=gn", "norm.num_groups=3"), "norm.num_groups=3 does not divide"),
         (("norm=bn_act", "model.activation=gelu"), "model.activation=gelu does not work with norm=bn_act: choose"),

@@ -49,6 +49,29 @@ def test_a_plus_before_what_is_a_setting_sets_it() -> None:
         command.compose(["+batch_size=3"])
 
 
+@pytest.mark.parametrize("key", ["batch_size", "optimizer", "optimizer.lr", "data.camera", "model", "norm", "norm=bn"])
+def test_a_deletion_does_not_bring_the_default_back(key: str) -> None:
+    """Not even of a group, and over what an experiment says."""
+    with pytest.raises(
+        SettingsError, match=f"^~{key.partition('=')[0]}: a setting cannot be deleted; give it a value$"
+    ):
+        command.compose(["experiment=small_batch", f"~{key}"])
+
+
+def test_a_deletion_of_what_is_no_setting_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"^batchsize is no setting: did you mean batch_size\?"):
+        command.compose(["~batchsize"])
+
+
+def test_what_a_file_adds_can_be_deleted() -> None:
+    settings = command.compose(
+        ["experiment=another_camera", "~data.other_cameras.darker", "~hydra.sweeper.params.norm"]
+    )
+    assert set(settings.data.other_cameras) == {"noisier", "warmer", "all_three"}
+    with pytest.raises(SettingsError, match=r"^~data.other_cameras.darkest: there is nothing"):
+        command.compose(["experiment=another_camera", "~data.other_cameras.darkest"])
+
+
 def older() -> dict[str, Any]:
     """As versions before the settings stood at their fields wrote them."""
     values = to_dict(Settings())
