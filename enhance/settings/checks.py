@@ -2,12 +2,13 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from enhance.errors import SettingsError
-from enhance.settings.schema import DataSettings, EvaluationSettings, Settings, flat
+from enhance.settings.schema import CameraSettings, DataSettings, EvaluationSettings, Settings, flat
 
 
 def check(settings: Settings) -> None:
@@ -60,13 +61,19 @@ def one_of(key: str, value: str, choices: Iterable[str]) -> None:
 
 
 def is_setting(key: str, kind: type) -> bool:
-    """Whether `Settings` or `EvaluationSettings` has this key."""
-    return key in _keys(kind)
+    """Whether `Settings` or `EvaluationSettings` has this key; a camera of any name has all that cameras have."""
+    return re.sub(r"^data\.other_cameras\.[^.]+\.", "data.camera.", key) in _keys(kind)
 
 
 def no_setting(key: str, kind: type) -> SettingsError:
-    """What to raise for a key that `kind` has not: it tells the nearest key."""
-    near = difflib.get_close_matches(key, _keys(kind), n=1)
+    """What to raise for a key that `kind` has not: it tells the nearest key, and how a camera is added."""
+    keys = _keys(kind)
+    if other := re.match(r"data\.other_cameras\.([^.]+)", key):
+        if key == other[0]:
+            cure = f'add one with "+data.other_cameras={{{other[1]}:{{red_gain:1.4}}}}"'
+            return SettingsError(f"{key}: there is no camera of this name; {cure}")
+        keys = [f"{other[0]}.{name}" for name in vars(CameraSettings())]
+    near = difflib.get_close_matches(key, keys, n=1)
     return SettingsError(f"{key} is no setting: {f'did you mean {near[0]}?' if near else '--help lists them'}")
 
 

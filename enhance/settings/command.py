@@ -133,6 +133,8 @@ def explain(error: Exception, kind: type) -> str:
     cause = error.__cause__ or error
     key = getattr(cause, "full_key", None)
     if isinstance(error, ConfigCompositionException) and key:
+        if camera := re.search(r"data\.other_cameras\.[^.=']+", reason):
+            key = key if key.startswith(camera[0]) else camera[0]  # of one that is added, the error has the name alone
         return _explain_key(key, reason, str(cause).splitlines()[0], kind)
     if absent := re.match(r"Could not override '(\w+)'", reason):
         return f"{absent[1]} is no setting of this command; --help lists them"
@@ -142,6 +144,7 @@ def explain(error: Exception, kind: type) -> str:
 def _explain_key(key: str, reason: str, cause: str, kind: type) -> str:
     if not is_setting(key, kind):
         return str(no_setting(key, kind))
-    if names := choices((flat(Settings()) | flat(EvaluationSettings()))[key][0].type):
+    settings = flat(Settings()) | flat(EvaluationSettings())
+    if key in settings and (names := choices(settings[key][0].type)):  # a camera has no choices
         one_of(key, reason.rpartition("=")[2], names)  # raises
     return f"{key}: {cause}"

@@ -13,7 +13,7 @@ from enhance.settings.checks import check
 from enhance.settings.config import from_dict, from_yaml, to_dict, to_yaml
 from enhance.settings.describe import page
 from enhance.settings.identity import identity
-from enhance.settings.schema import Activation, ModelSettings, Settings, flat
+from enhance.settings.schema import Activation, CameraSettings, ModelSettings, Settings, flat
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,6 +70,33 @@ def test_what_a_file_adds_can_be_deleted() -> None:
     assert set(settings.data.other_cameras) == {"noisier", "warmer", "all_three"}
     with pytest.raises(SettingsError, match=r"^~data.other_cameras.darkest: there is nothing"):
         command.compose(["experiment=another_camera", "~data.other_cameras.darkest"])
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("drker.red_gain=2", r"drker: there is no camera of this name; add one with "),
+        ("drker={red_gain:2}", r"drker: there is no camera of this name; add one with "),
+        ("darker.redgain=2", r"darker.redgain is no setting: did you mean data.other_cameras.darker.red_gain\?"),
+        ("darker.typo=2", r"darker.typo is no setting: "),
+    ],
+)
+def test_a_mistyped_camera_is_told(plus: str, word: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=f"^data.other_cameras.{told}"):
+        command.compose(["experiment=another_camera", f"{plus}data.other_cameras.{word}"])
+
+
+def test_a_value_of_a_camera_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"^data.other_cameras.darker.red_gain: Value 'red' of type 'str'"):
+        command.compose(["experiment=another_camera", "data.other_cameras.darker.red_gain=red"])
+
+
+def test_a_camera_is_added_as_the_message_says() -> None:
+    with pytest.raises(SettingsError, match="there is no camera") as told:
+        command.compose(["data.other_cameras.mine.red_gain=2"])
+    settings = command.compose([str(told.value).split('"')[1]])
+    assert settings.data.other_cameras == {"mine": CameraSettings(red_gain=1.4)}
 
 
 def older() -> dict[str, Any]:
