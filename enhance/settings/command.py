@@ -23,6 +23,8 @@ from enhance.settings.schema import EvaluationSettings, Settings, flat
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 _KINDS: dict[str, type] = {"train": Settings, "evaluate": EvaluationSettings}
+# What is no name of a file, and Hydra would take for one, or end on with a traceback.
+_NO_CHOICE = re.compile(r"null|true|false|nan|[+-]?(inf|[\d.]+(e[+-]?\d+)?)|\[.*", re.IGNORECASE)
 
 
 def run(task: Callable[[DictConfig], None], config_name: str) -> None:
@@ -63,13 +65,29 @@ def compose(overrides: list[str]) -> Settings:
 
 
 def _check_words(words: list[str], kind: type) -> None:
-    """Raise `SettingsError` for words of the command line that Hydra takes in silence for something else."""
+    """Raise `SettingsError` for words of the command line that Hydra takes in silence for something else, or cannot
+    take and does not say why."""
     groups = [path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra"]
     for word in words:
-        key, _, _ = word.partition("=")
+        key, _, value = word.partition("=")
         name = key.lstrip("+~")
+        group, at, _ = name.partition("@")
+        if not name:
+            raise SettingsError(f"{word}: not understood; write key=value")
         if key.startswith("~"):
             _check_deletion(name, groups, kind)
+        elif group in groups:
+            if key.startswith("+") or at:
+                raise SettingsError(f"{word}: write {group}={value}")
+            if value == "null":
+                raise SettingsError(f"{word}: leave it out, or choose one of {', '.join(_options(group))}")
+            for option in [value] if value.startswith("[") else value.split(","):
+                if _NO_CHOICE.fullmatch(option):
+                    one_of(group, option, _options(group))
+
+
+def _options(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
 
 
 def _check_deletion(name: str, groups: list[str], kind: type) -> None:

@@ -92,6 +92,7 @@ def test_a_key_of_a_data_set_that_is_not_chosen_is_told(evaluate, word: str) -> 
         ("+protocl=all", "protocl is no setting: did you mean protocol?"),
         ("seed=1", "seed is no setting: --help lists them"),
         ("batchsize=1", "batchsize is no setting: --help lists them"),
+        ("data=null", "data=null: leave it out, or choose one of demo, "),
     ],
 )
 def test_an_unknown_key_is_told_with_those_of_this_command(evaluate, make_run, word: str, told: str) -> None:

@@ -1,6 +1,7 @@
 """Settings from YAML and back, of this version and of older ones."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,26 @@ def test_what_a_file_adds_can_be_deleted() -> None:
     assert set(settings.data.other_cameras) == {"noisier", "warmer", "all_three"}
     with pytest.raises(SettingsError, match=r"^~data.other_cameras.darkest: there is nothing"):
         command.compose(["experiment=another_camera", "~data.other_cameras.darkest"])
+
+
+@pytest.mark.parametrize("value", ["null", "1", "1e3", "true", "[]", "[bn,gn]", "bn,null"])
+@pytest.mark.parametrize("group", ["norm", "model", "data", "experiment"])
+def test_what_is_no_name_of_a_choice_is_told(group: str, value: str) -> None:
+    *_, last = sorted(file.stem for file in (ROOT / "configs" / group).iterdir())
+    with pytest.raises(SettingsError, match=rf"^{group}=.*choose one of .*, {last}$"):
+        command.compose([f"{group}={value}"])
+
+
+@pytest.mark.parametrize("word", ["+norm=gn", "++norm=gn", "norm@model=gn", "+norm@foo=gn"])
+def test_a_choice_is_given_by_its_group_alone(word: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(word)}: write norm=gn$"):
+        command.compose([word])
+
+
+@pytest.mark.parametrize("word", ["=1", "+=1", "~=1", "="])
+def test_a_word_without_a_key_is_told(word: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(word)}: not understood; write key=value"):
+        command.compose([word])
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])
