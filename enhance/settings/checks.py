@@ -23,8 +23,9 @@ def check(settings: Settings) -> None:
     if (settings.schedule.steps is None) == (settings.schedule.epochs is None):
         raise SettingsError("schedule.steps and schedule.epochs: give one, the other is null: schedule.steps=null")
     for key, name in (("name", settings.name), ("sweep", settings.sweep)):
-        if name is not None and (not name or Path(name).name != name):
-            raise SettingsError(f"{key}={name} is no name for a folder: leave out /; runs= is its place")
+        if name is not None and (name in ("", "..") or Path(name).name != name):  # Path("..").name is ".."
+            cure = "give a name without /, not . or .. or nothing; runs= is its place"
+            raise SettingsError(f"{key}={name} is no name for a folder: {cure}")
     if settings.compile and settings.checkpoint_activations:
         reason = "which itself chooses what is computed again: leave one of them out"
         raise SettingsError(f"checkpoint_activations=true does not go with compile=true, {reason}")

@@ -223,6 +223,12 @@ def test_an_unknown_key_is_not_swept(sweep: Callable[..., Ended], tmp_path: Path
     assert not (tmp_path / "runs" / "sweep").exists()
 
 
+def test_a_sweep_stays_in_the_folder_of_runs(sweep: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = sweep("data=lol_v1", "sweep=..", "seed=0,1")
+    assert (ended.code, ended.err.startswith("error: sweep=.. is no name for a folder")) == (2, True)
+    assert not list(tmp_path.glob("seed-*"))
+
+
 def test_a_key_cannot_be_deleted(sweep: Callable[..., Ended]) -> None:
     ended = sweep("data=lol_v1", "~objective.vgg")
     assert (ended.code, ended.err) == (

@@ -183,6 +183,22 @@ def test_every_lower_bound_is_checked(key: str) -> None:
         check(settings)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "/tmp", "a/b", "a/", "../a", "a/..", "./a"])
+@pytest.mark.parametrize("key", ["name", "sweep"])
+def test_a_run_and_a_sweep_stay_in_the_folder_of_runs(key: str, name: str) -> None:
+    settings = Settings()
+    setattr(settings, key, name)
+    with pytest.raises(SettingsError, match=f"^{key}={name} is no name for a folder: .*runs= is its place"):
+        check(settings)
+
+
+@pytest.mark.parametrize("name", ["a", "a..b", "...", ".a", "ü ü", "a b", "-"])
+def test_a_folder_may_have_an_odd_name(name: str) -> None:
+    settings = Settings()
+    settings.name = settings.sweep = name
+    check(settings)
+
+
 def test_the_page_of_settings_is_that_of_this_version() -> None:
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == page(), (
         "python -m enhance.settings.describe > docs/settings.md"
