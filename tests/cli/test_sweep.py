@@ -229,6 +229,30 @@ def test_a_sweep_stays_in_the_folder_of_runs(sweep: Callable[..., Ended], tmp_pa
     assert not list(tmp_path.glob("seed-*"))
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("runs={file}", "runs={file}: {file} cannot be made"),
+        ("runs={file}/runs", "runs={file}/runs: {file}/runs cannot be made"),
+        ("results={file}/runs.csv", "results={file}/runs.csv: {file} cannot be made"),
+        ("results={folder}", "results={folder} is a folder: give a file"),
+        ("results=", "results= is a folder: give a file"),
+        (f"sweep={300 * 'a'}", "sweep=aaa"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_the_first_run(
+    run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path, word: str, told: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    places = {"file": tmp_path / "file", "folder": pairs_root}
+    small = ("data=lol_v1", f"data.root={pairs_root}", "batch_size=2", "schedule.steps=2", *TINY)
+    runs = () if word.startswith("runs=") else (f"runs={tmp_path / 'runs'}",)
+    ended = run_script("train.py", "-m", *runs, *small, "seed=0,1", word.format(**places))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: {told.format(**places)}")
+    assert len(ended.err.splitlines()) == 1
+
+
 def test_a_key_cannot_be_deleted(sweep: Callable[..., Ended]) -> None:
     ended = sweep("data=lol_v1", "~objective.vgg")
     assert (ended.code, ended.err) == (
