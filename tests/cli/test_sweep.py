@@ -300,3 +300,10 @@ def test_what_is_no_run_is_told(run_script: Callable[..., Ended], tmp_path: Path
     ended = run_script("scripts/study_report.py", tmp_path)
     assert ended.code == 2
     assert str(tmp_path) in ended.err
+
+
+def test_where_the_tables_cannot_be_written_is_told(run_script: Callable[..., Ended], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        ended = run_script("scripts/study_report.py", ROOT / "docs" / "study" / "runs.csv", "--out", out)
+        assert (ended.code, ended.err.startswith(f"error: {out}: cannot be written (")) == (2, True), ended.err
