@@ -67,7 +67,7 @@ def compose(overrides: list[str]) -> Settings:
 def _check_words(words: list[str], kind: type) -> None:
     """Raise `SettingsError` for words of the command line that Hydra takes in silence for something else, or cannot
     take and does not say why."""
-    groups = [path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra"]
+    groups = {path.parent.name for path in CONFIGS.glob("*/*.yaml")} - {"hydra"}
     for word in words:
         key, _, value = word.partition("=")
         name = key.lstrip("+~")
@@ -90,7 +90,7 @@ def _options(group: str) -> list[str]:
     return sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
 
 
-def _check_deletion(name: str, groups: list[str], kind: type) -> None:
+def _check_deletion(name: str, groups: set[str], kind: type) -> None:
     """Raise `SettingsError` unless `~name` takes away what a file has added: a camera, or a setting of Hydra's own.
     What the types hold comes back with its default, whatever a file says of it."""
     if name.startswith("hydra") or re.fullmatch(r"data\.other_cameras\.[^.]+", name):
