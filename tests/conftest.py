@@ -1,4 +1,5 @@
-"""Which tests `make check` runs: those of rooms that need no training and no compiler, under a minute in all."""
+"""Which tests `make check` runs: those of rooms that need no training beyond a few steps and no compiler, about
+a minute in all."""
 
 from pathlib import Path
 

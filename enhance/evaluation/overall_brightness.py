@@ -12,6 +12,7 @@ from enhance.models.brightness import at_brightness, mean_grey
 
 GREY = "mean grey"  # name of the measure of both images' brightness
 CONSTANT = "RGB, constant brightness"  # of the scores with every output scaled to one, which a user may do as well
+_LEAST = 1e-6  # of a brightness whose log is taken: an image may be black everywhere
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Brightness:
 def training_brightness(training: PairSource) -> float:
     """The geometric mean of the training targets' mean grey values."""
     greys = (mean_grey(training.whole(index)[1][None]).item() for index in range(len(training)))
-    return math.exp(fmean(map(math.log, greys)))
+    return math.exp(fmean(math.log(max(grey, _LEAST)) for grey in greys))
 
 
 def brightness_measures(constant: float) -> dict[str, Measure]:
@@ -57,7 +58,8 @@ def brightness(scores: list[ImageScore], constant: float) -> Brightness:
         return math.sqrt(fmean(math.log(ratio) ** 2 for ratio in ratios))
 
     greys = [image.measures[GREY] for image in scores]
-    error = rms([max(grey["output"], 1e-6) / grey["reference"] for grey in greys])
-    error_constant = rms([constant / grey["reference"] for grey in greys])
+    references = [max(grey["reference"], _LEAST) for grey in greys]
+    error = rms([max(grey["output"], _LEAST) / wanted for grey, wanted in zip(greys, references, strict=True)])
+    error_constant = rms([constant / wanted for wanted in references])
     explained = 1 - (error / error_constant) ** 2 if error_constant else math.nan
     return Brightness(constant, error, error_constant, explained)

@@ -22,7 +22,8 @@ from enhance.errors import SettingsError
 from enhance.models.model import EnhancementModel
 from enhance.models.residual import ResidualUNet, reflected_sides
 from enhance.norm.batch import AnyBatchNorm
-from enhance.norm.statistics import Moments, channel_moments
+from enhance.norm.functional import channel_moments
+from enhance.norm.statistics import Moments
 
 _PROBE = 256  # side in pixels of the image that memory is measured on
 _MOST_GIB = 2**20  # more than any machine has

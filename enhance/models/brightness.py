@@ -20,4 +20,5 @@ def at_brightness(image: Tensor, wanted: Tensor) -> Tensor:
 def factor_to(image: Tensor, wanted: Tensor | float) -> Tensor:
     """What brings the mean grey value of an image to `wanted`: (N, 1, 1, 1); 1 where it is black everywhere."""
     grey = mean_grey(image)
-    return torch.where(grey > 0, wanted / grey, 1.0)
+    lit = grey > 0
+    return torch.where(lit, wanted / torch.where(lit, grey, 1.0), 1.0)  # by 0, the gradient would be NaN

@@ -93,9 +93,9 @@ class AnyBatchNorm(ChannelNorm, _NormBase):
         if isinstance(batch.count, int) and not batch.count:  # torch counts an empty batch
             self.num_batches_tracked.add_(1)
             return
-        # Chosen on the device, which the host need not wait for.
         variance = batch.unbiased_variance
-        finite = batch.mean.isfinite().all() & variance.isfinite().all()
+        # Chosen on the device, which the host need not wait for. Where the mean is not finite, no variance is.
+        finite = variance.amax() < torch.inf
         self.num_batches_tracked.add_(finite)
         for running, new in ((self.running_mean, batch.mean), (self.running_var, variance)):
             new = torch.where(finite, new.to(running.dtype), running)

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from enhance.norm import layout
 from enhance.norm.batch import AnyBatchNorm
-from enhance.norm.functional import BATCH, KERNELS, PLAIN, TWICE, implementation, then_affine
-from enhance.norm.statistics import Moments, center
+from enhance.norm.functional import BATCH, KERNELS, PLAIN, TWICE, implementation, standardized
+from enhance.norm.statistics import Moments
 
 _SLOPE = 0.2
 # By how much xhat may be coarser than a rounding: 128 * 2^-24 = 8e-6 in float32, 1.4e-14 in float64.
@@ -55,11 +55,9 @@ class _NormalizeAndActivate(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, activation: _Activation
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y, (mean, residual, variance) = center(x, x.shape[1], BATCH)
-        values = layout.split_channels(y, x.shape[1])  # a view: y changes with it
-        rstd = (variance + eps).rsqrt_()
-        gamma, beta = layout.per_channel(weight, x.shape[1]), layout.per_channel(bias, x.shape[1])
-        layout.affine_(values, *then_affine(rstd, -residual * rstd, gamma, beta))
+        num_channels = x.shape[1]
+        y, (mean, residual, variance), rstd = standardized(x, weight, bias, num_channels, BATCH, eps)
+        values = layout.split_channels(y, num_channels)  # a view: y changes with it
         activation.apply_(y)
         std = (variance.sqrt() * rstd).flatten()
         if layout.has_values(x):
@@ -100,7 +98,7 @@ class _NormalizeAndActivate(torch.autograd.Function):
         grad_weight = None if weight is None else product_sum.flatten().to(weight.dtype)
         grad_bias = None if bias is None else grad_sum.flatten().to(bias.dtype)
         minus_share = scale * (-1 / layout.count_over(xhat, BATCH))
-        layout.combine_(xhat, product_sum * minus_share, grad_sum * minus_share, grad, scale)
+        layout.combine_(xhat, product_sum * minus_share, grad_sum * minus_share, grad, scale, xhat)
         return grad_x, grad_weight, grad_bias, None, None
 
 

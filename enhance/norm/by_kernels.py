@@ -8,9 +8,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enhance.norm import launch, plain
-from enhance.norm.functional import BATCH, CHANNELS, PLANES, TWICE, differentiable_gradients
+from enhance.norm.functional import (
+    BATCH,
+    CHANNELS,
+    OVER_RANKS_TWICE,
+    PLANES,
+    TWICE,
+    MeansOf,
+    differentiable_gradients,
+)
 from enhance.norm.launch import NO_ACTIVATION, Activation, Kept, Running
 from enhance.norm.layout import Axes, memory_format
+from enhance.norm.statistics import Statistics
 
 
 class _Normalize(torch.autograd.Function):
@@ -28,9 +37,12 @@ class _Normalize(torch.autograd.Function):
         activation: Activation,
         running: Running | None,
         choose: Callable[[Tensor, Tensor], Tensor] | None,
+        statistics: Tensor | None,
+        means_of: MeansOf | None,
     ) -> tuple[Tensor, Tensor]:
         dense = x.contiguous(memory_format=memory_format(x))
-        statistics = launch.statistics_of(dense, images, group, eps)
+        if statistics is None:
+            statistics = launch.statistics_of(dense, images, group, eps)
         y = launch.output(dense, statistics, images, weight, bias, activation, running)
         kept: tuple[Tensor, ...] = ()
         if choose is not None:
@@ -44,6 +56,7 @@ class _Normalize(torch.autograd.Function):
             kept = slots, values
         ctx.save_for_backward(x if choose is None else y, weight, bias, statistics, *kept)
         ctx.options = images, group, eps, activation
+        ctx.means_of = means_of
         ctx.mark_non_differentiable(statistics)
         return y, statistics
 
@@ -53,21 +66,22 @@ class _Normalize(torch.autograd.Function):
         images, group, _, activation = ctx.options
         grads: Sequence[Tensor | None]
         if torch.is_grad_enabled():
-            grads = _differentiable(saved, weight, bias, grad_y, ctx, bool(kept))
+            if kept or ctx.means_of is not None:
+                raise RuntimeError(TWICE if kept else OVER_RANKS_TWICE)
+            grads = _differentiable(saved, weight, bias, grad_y, ctx)
         else:
             saved = saved.contiguous(memory_format=memory_format(saved))
             grad_y = grad_y.to(saved.dtype).contiguous(memory_format=memory_format(saved))
             others = Kept(*kept) if kept else None
-            grads = launch.gradient(saved, grad_y, statistics, images, group, weight, bias, activation, others)
-        return *grads, *[None] * 6
+            vectors = weight, bias, activation, others, ctx.means_of
+            grads = launch.gradient(saved, grad_y, statistics, images, group, *vectors)
+        return *grads, *[None] * 8
 
 
 def _differentiable(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, grad_y: Tensor, ctx: Any, inverted: bool
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, grad_y: Tensor, ctx: Any
 ) -> list[Tensor | None]:
     images, group, eps, activation = ctx.options
-    if inverted:
-        raise RuntimeError(TWICE)
 
     def output(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         axes = PLANES if images == 1 else BATCH
@@ -99,7 +113,7 @@ def batch_norm(
         choose: of output and statistics, the channels whose output does not give their input back, int64 (K,). Their
             input is saved for backward; of the others the output is. None: the whole input is saved.
     """
-    return _Normalize.apply(x, weight, bias, images or len(x), 1, eps, activation, running, choose)
+    return _Normalize.apply(x, weight, bias, images or len(x), 1, eps, activation, running, choose, None, None)
 
 
 class _LayerNorm(torch.autograd.Function):
@@ -126,13 +140,31 @@ class _LayerNorm(torch.autograd.Function):
         return *launch.layer_gradient(x, grad_y, mean, rstd, weight, bias), None
 
 
+def channel_statistics(x: Tensor) -> Statistics:
+    """As `functional.channel_statistics`."""
+    dense = x.contiguous(memory_format=memory_format(x))
+    mean, residual, _, variance = launch.statistics_of(dense, len(x), 1, 0.0).view(4, 1, -1, 1, 1)
+    return Statistics(mean, residual, variance)
+
+
 def normalize(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, num_groups: int, axes: Axes, eps: float
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    num_groups: int,
+    axes: Axes,
+    eps: float,
+    known: Statistics | None,
+    means_of: MeansOf | None,
 ) -> tuple[Tensor, Any, Any]:
     """As `functional.normalize`; mean and variance of batch norm alone."""
     if 3 not in axes:
         return _LayerNorm.apply(x, weight, bias, eps), None, None
     images, group = len(x) if 0 in axes else 1, x.shape[1] // num_groups
-    y, statistics = _Normalize.apply(x, weight, bias, images, group, eps, NO_ACTIVATION, None, None)
+    given = None
+    if known is not None:
+        given = torch.stack((known.mean, known.residual, (known.variance + eps).rsqrt(), known.variance))
+        given = given.view(4, 1, x.shape[1])
+    y, statistics = _Normalize.apply(x, weight, bias, images, group, eps, NO_ACTIVATION, None, None, given, means_of)
     mean, residual, _, variance = statistics.view(4, -1, num_groups, group, 1) if 0 in axes else [None] * 4
     return y, None if mean is None else mean + residual, variance

@@ -168,6 +168,8 @@ def output(
         ACTIVATION=activation.name, TRACK=running is not None,
         AVERAGE=running is not None and running.momentum is None, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
     )  # fmt: skip
+    if running is not None:  # autograd would not see it, and a graph that keeps the old ones would go on with the new
+        torch.autograd.graph.increment_version([running.mean, running.variance, running.tracked])
     return y
 
 
@@ -182,12 +184,15 @@ def gradient(
     bias: Tensor | None,
     activation: Activation = NO_ACTIVATION,
     kept: Kept | None = None,
+    means_of: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of x, weight and bias; arguments as of `output` and `statistics_of`, but for:
 
     Args:
         saved: the input, or with `kept` the output, (N, C, *), dense.
         grad_y: in the memory format of `saved`.
+        means_of: from the sums of dz and of dz * xhat over x, float64 (2, C), to their means over all that the
+            statistics span, where that is more than x. None: it is x.
     """
     grid, (weight, bias) = _Grid.of(saved), _dense(weight, bias)
     segments, size, affine = statistics.shape[1], statistics[0].numel(), _affine(weight, bias)
@@ -202,10 +207,18 @@ def gradient(
     kernels.gradient_sums[grid.programs](*inputs, partial, *vectors, **options)
     coefficients = torch.empty_like(statistics[:2])
     grads = [None if vector is None else torch.empty_like(vector) for vector in (weight, bias)]
-    kernels.coefficients[(grid.row_programs(group),)](
-        partial, coefficients, weight, *grads, grid.channels, grid.length, images, group, grid.part_length,
-        grid.parts_an_image, grid.parts, segments, size, AFFINE=affine, **grid.blocks(group),
-    )  # fmt: skip
+    if means_of is None:
+        kernels.coefficients[(grid.row_programs(group),)](
+            partial, coefficients, weight, *grads, grid.channels, grid.length, images, group, grid.part_length,
+            grid.parts_an_image, grid.parts, segments, size, AFFINE=affine, **grid.blocks(group),
+        )  # fmt: skip
+    else:
+        sums = partial.sum(1, dtype=torch.float64)
+        for grad, total in zip(grads, sums.flip(0), strict=True):
+            if grad is not None:
+                grad.copy_(total)
+        means = means_of(sums)
+        coefficients.copy_((means if weight is None else means * weight).unsqueeze(1))
     grad_x = torch.empty_like(saved)
     kernels.gradient[grid.programs](*inputs, grad_x, coefficients, *vectors, **options)
     return grad_x, *grads

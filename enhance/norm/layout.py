@@ -22,6 +22,12 @@ def has_values(x: Tensor) -> bool:
     return not torch._C._functorch.is_functorch_wrapped_tensor(x) and x.untyped_storage().device.type != "meta"
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Whether some forms of operations are slow: mixed types, which are converted first, one after the other; var_mean;
+    and addcmul by vectors along a contiguous x, which goes number by number."""
+    return x.device.type == "cpu"
+
+
 def memory_format(x: Tensor) -> torch.memory_format:
     """channels_last where x lies so, else contiguous."""
     channels_last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim())
@@ -32,7 +38,12 @@ def memory_format(x: Tensor) -> torch.memory_format:
 
 def dense_copy(x: Tensor) -> Tensor:
     """A copy to compute on: float32, or float64 where x is, since half types must not accumulate in themselves."""
-    return x.to(torch.promote_types(x.dtype, torch.float32), copy=True, memory_format=memory_format(x))
+    return x.to(wide_type(x), copy=True, memory_format=memory_format(x))
+
+
+def wide_type(x: Tensor) -> torch.dtype:
+    """float32, or float64 where x is."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def dense_like(grad: Tensor, result: Tensor) -> Tensor:
@@ -41,16 +52,17 @@ def dense_like(grad: Tensor, result: Tensor) -> Tensor:
 
 
 def prepare(x: Tensor, num_groups: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Where a result is to be computed: a dense tensor like x, then views (N, G, K, L) of x and of that tensor, which
-    are one and the same where x is of a half type or does not lie dense, and so must be copied first."""
-    wide = x.dtype == torch.promote_types(x.dtype, torch.float32)
-    # A compiler needs no help to leave copies out.
-    if wide and x.is_contiguous(memory_format=memory_format(x)) and not torch.compiler.is_compiling():
-        y = torch.empty_like(x, memory_format=memory_format(x))
-        return y, split_channels(x, num_groups), split_channels(y, num_groups)
-    y = dense_copy(x)
-    values = split_channels(y, num_groups)
-    return y, values, values
+    """A dense tensor like x, where the result is to be; and views (N, G, K, L) of x and of it.
+
+    A compiler gets one copy for all three, in float32 or wider: it needs no help to leave copies out.
+    """
+    if torch.compiler.is_compiling():
+        y = dense_copy(x)
+        values = split_channels(y, num_groups)
+        return y, values, values
+    dense = x.contiguous(memory_format=memory_format(x))
+    y = torch.empty_like(dense)
+    return y, split_channels(dense, num_groups), split_channels(y, num_groups)
 
 
 def split_channels(x: Tensor, num_groups: int) -> Tensor:
@@ -91,7 +103,7 @@ def in_channels(axes: Axes, *tensors: Tensor | None) -> list[tuple[Any, ...]]:
 def _along(axis: int, tensors: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     """A tensor without values goes through each operation whole, as on a graphics card."""
     first = tensors[0]
-    if first.device.type != "cpu" or torch.compiler.is_compiling() or not has_values(first):
+    if not on_cpu(first) or torch.compiler.is_compiling() or not has_values(first):
         return [tensors]
     size = first.shape[axis]
     length = max(1, _PART_VALUES * size // max(1, first.numel()))
@@ -110,11 +122,11 @@ def joined(parts: list[Tensor] | tuple[Tensor, ...], axis: int) -> Tensor:
 
 
 def sum_over(x: Tensor, axes: Axes) -> Tensor:
-    """Sum of x over `axes`."""
-    if 3 in axes and x.device.type == "cpu":
+    """Sum of x over `axes`, in float32 or wider."""
+    if 3 in axes and on_cpu(x):
         # One sum over channels and positions of a channels_last group is 20 times slower there.
-        x = x.sum(3, keepdim=True)
-    return x.sum(axes, keepdim=True)
+        x = x.sum(3, keepdim=True, dtype=wide_type(x))
+    return x.sum(axes, keepdim=True, dtype=wide_type(x))
 
 
 def sum_products(a: Tensor, b: Tensor, axes: Axes) -> Tensor:
@@ -130,23 +142,44 @@ def for_each_channel(sums: Tensor, x: Tensor, axes: Axes) -> Tensor:
     return sums.expand(-1, -1, x.shape[2], -1) if 3 in axes else sums
 
 
-def subtract(source: Tensor, mean: Tensor, values: Tensor) -> None:
-    """values = source - mean, for views that `prepare` made."""
-    if source is values:
-        values.sub_(mean)
+def wide_on_cpu(x: Tensor) -> Tensor:
+    """x as it is, or on the CPU in float32 where it is of a half type."""
+    return x.to(wide_type(x)) if on_cpu(x) else x
+
+
+def workspace(source: Tensor, result: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What to compute from, and where, in float32 or wider: in `result` if it is, else in a new tensor like it."""
+    fits = result is not None and result.dtype == wide_type(source)
+    values: Any = result if fits else torch.empty_like(source, dtype=wide_type(source))
+    if source.dtype != values.dtype and on_cpu(source):
+        return values, values.copy_(source)
+    return source, values
+
+
+def subtract(source: Tensor, values: Tensor, mean: Tensor) -> Tensor:
+    """values = source - mean, of a `workspace`."""
+    # One pass, where a copy and its change are two.
+    return values.sub_(mean) if source is values else torch.sub(source, mean, out=values)
+
+
+def affine_(x: Tensor, scale: Tensor, shift: Tensor, result: Tensor | None = None) -> Tensor:
+    """x * scale + shift in place of x, or in `result`; scale and shift broadcast over the positions."""
+    if torch.compiler.is_compiling() or (on_cpu(x) and x.stride(3) == 1):
+        x.mul_(scale).add_(shift)
+    elif result is None or on_cpu(x):
+        torch.addcmul(shift, x, scale, out=x)
     else:
-        torch.sub(source, mean, out=values)  # one pass, where a copy and its change were two
+        return torch.addcmul(shift, x, scale, out=result)
+    return x if result is None or result is x else result.copy_(x)
 
 
-def affine_(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """x * scale + shift in place of x; scale and shift broadcast over the positions."""
-    if x.stride(3) == 1 or torch.compiler.is_compiling():
-        return x.mul_(scale).add_(shift)
-    # One pass; along the positions of a contiguous x it would go number by number.
-    return torch.addcmul(shift, x, scale, out=x)
-
-
-def combine_(values: Tensor, slope: Tensor, shift: Tensor, grad: Tensor, scale: Tensor) -> None:
-    """values * slope + shift + grad * scale in place of values: the gradient of a norm's input."""
-    for part, *vectors, part_grad, part_scale in in_parts(values, slope, shift, grad, scale):
-        affine_(part, *vectors).addcmul_(part_grad, part_scale)
+def combine_(values: Tensor, slope: Tensor, shift: Tensor, grad: Tensor, scale: Tensor, result: Tensor) -> None:
+    """result = values * slope + shift + grad * scale: the gradient of a norm's input; `values` is changed."""
+    for part, *vectors, part_grad, part_scale, part_result in in_parts(values, slope, shift, grad, scale, result):
+        affine_(part, *vectors)
+        if values is not result and not on_cpu(values):
+            torch.addcmul(part, part_grad, part_scale, out=part_result)
+            continue
+        part.addcmul_(part_grad, part_scale)
+        if values is not result:
+            part_result.copy_(part)

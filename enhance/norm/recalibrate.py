@@ -13,7 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
 
 from enhance.norm.base import TooFewValues
 from enhance.norm.batch import AnyBatchNorm
-from enhance.norm.statistics import Moments, channel_moments
+from enhance.norm.functional import channel_moments
+from enhance.norm.statistics import Moments
 
 BATCH = 8  # images; 32 give the same score
 LARGEST_AREA = 2**18  # pixels of an image: a batch of them fits a small card; LOL's 600x400 pass whole

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from enhance.norm.batch import AnyBatchNorm
-from enhance.norm.functional import normalize, then_affine
-from enhance.norm.statistics import Moments, channel_moments
+from enhance.norm.functional import channel_statistics, normalize, then_affine
+from enhance.norm.statistics import Moments
 
 
 class BatchRenorm(AnyBatchNorm):
@@ -65,17 +65,18 @@ class BatchRenorm(AnyBatchNorm):
         self.register_buffer("progress", torch.tensor(0.0, device=device), persistent=False)
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
-        if not self.training:
+        if not self.training or not x.numel():
             return super()._by_batch_statistics(x)
-        batch, r, d = self._correction(x)
+        with torch.no_grad():
+            statistics = channel_statistics(x.detach())
+            batch = statistics.moments(self._count(x))
+            r, d = self._correction(batch, torch.promote_types(x.dtype, torch.float32))
         # xhat * r + d, then scale and shift, are one scale and one shift.
         weight, bias = then_affine(r, d, self.weight, self.bias)
-        return normalize(x, weight, bias, self.num_groups, self.axes, self.eps)[0], batch
+        return normalize(x, weight, bias, self.num_groups, self.axes, self.eps, statistics)[0], batch
 
-    @torch.no_grad()
-    def _correction(self, x: Tensor) -> tuple[Moments, Tensor, Tensor]:
-        """The batch's moments, r and d (C,)."""
-        batch = channel_moments(x)
+    def _correction(self, batch: Moments, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """r and d (C,)."""
         # Stacked, which torch.compile keeps for backward. Anything simpler it computes again there, from running
         # statistics that have moved by then (pytorch/pytorch#197039).
         running_mean, running_var = torch.stack((self.running_mean, self.running_var)).double().unbind()
@@ -84,8 +85,7 @@ class BatchRenorm(AnyBatchNorm):
         d_limit = self.d_max * self._ramp(self.d_ramp_end)
         r = ((batch.variance + self.eps).sqrt() / running_std).clamp(1 / r_limit, r_limit)
         d = ((batch.mean - running_mean) / running_std).clamp(-d_limit, d_limit)
-        computed_in = torch.promote_types(x.dtype, torch.float32)
-        return batch, r.to(computed_in), d.to(computed_in)
+        return r.to(dtype), d.to(dtype)
 
     def _ramp(self, ramp_end: float) -> Tensor:
         """Share of a limit's ramp that is done, between 0 and 1."""

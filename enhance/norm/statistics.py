@@ -3,9 +3,19 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from enhance.norm.layout import Axes, count_over, for_each_channel, prepare, subtract, sum_over, sum_products
+from enhance.norm.layout import (
+    Axes,
+    count_over,
+    for_each_channel,
+    on_cpu,
+    subtract,
+    sum_over,
+    sum_products,
+    workspace,
+)
 
 
 class Statistics(NamedTuple):
@@ -15,26 +25,45 @@ class Statistics(NamedTuple):
     residual: Tensor  # what rounding left: the mean is `mean` + `residual`
     variance: Tensor  # biased
 
+    def moments(self, count: int) -> "Moments":
+        """Of `count` values each, as float64 vectors."""
+        mean, residual, variance = (statistic.flatten().double() for statistic in self)
+        return Moments(count, mean + residual, variance * count)
 
-def center(x: Tensor, num_groups: int, axes: Axes) -> tuple[Tensor, Statistics]:
-    """x (N, C, *) minus its mean over `axes` of (N, G, K, L), in float32 or wider, and what is measured on the way."""
-    y, source, values = prepare(x, num_groups)
-    return y, center_into(source, values, axes)
 
-
-def center_into(source: Tensor, values: Tensor, axes: Axes) -> Statistics:
-    """values = source - its mean over `axes`, for views (N, G, K, L) that `layout.prepare` made.
+def center(source: Tensor, result: Tensor | None, axes: Axes) -> tuple[Tensor, Statistics]:
+    """source (N, G, K, L) minus its mean over `axes`, in float32 or wider (in `result`, if it is), and what is measured
+    on the way.
 
     The corrected two-pass algorithm (Chan, Golub and LeVeque 1983, "Algorithms for Computing the Sample Variance",
     eq. 1.7): the second pass also sums the centered values, which takes the rounding of the first mean away.
     """
+    source, values = workspace(source, result)
     share = 1 / count_over(source, axes)
     mean = for_each_channel(sum_over(source, axes), source, axes) * share
-    subtract(source, mean, values)
+    subtract(source, values, mean)
+    if not on_cpu(source) and not torch.compiler.is_compiling():
+        variance, residual = torch.var_mean(values, axes, correction=0, keepdim=True)
+        vectors = (for_each_channel(each, values, axes) for each in (residual, variance))
+        return values, Statistics(mean, *vectors)
     residual = for_each_channel(sum_over(values, axes), values, axes) * share
     variance = for_each_channel(sum_products(values, values, axes), values, axes) * share
     # Below 0 by rounding, of a channel that is constant.
-    return Statistics(mean, residual, variance.addcmul_(residual, residual, value=-1).clamp_(min=0))
+    return values, Statistics(mean, residual, variance.addcmul_(residual, residual, value=-1).clamp_(min=0))
+
+
+def merged(counts: Tensor, means: Tensor, m2s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Count, mean and sum of squared deviations of several sets of values, one along the first axis of each argument
+    (Chan et al. 1983, eq. 2.1). A set without values weighs nothing."""
+    count = counts.sum(0)
+    mean = (counts * means).sum(0) / count
+    return count, mean, (m2s + counts * (means - mean).square()).sum(0)
+
+
+def split(mean: Tensor, variance: Tensor, dtype: torch.dtype) -> Statistics:
+    """Statistics of `dtype` from those in float64."""
+    rounded = mean.to(dtype)
+    return Statistics(rounded, (mean - rounded).to(dtype), variance.to(dtype))
 
 
 @dataclass(frozen=True)
@@ -61,11 +90,3 @@ class Moments:
         mean = self.mean + delta * (other.count / count)
         m2 = self.m2 + other.m2 + delta.square() * (self.count * other.count / count)
         return Moments(count, mean, m2)
-
-
-def channel_moments(x: Tensor) -> Moments:
-    """Moments of each channel of x (N, C, *), as float64 vectors (C,)."""
-    count = x.numel() // x.shape[1]
-    _, statistics = center(x, x.shape[1], (0, 2, 3))
-    mean, residual, variance = (statistic.flatten().double() for statistic in statistics)
-    return Moments(count, mean + residual, variance * count)

@@ -24,7 +24,7 @@ def check(settings: Settings) -> None:
         raise SettingsError("schedule.steps and schedule.epochs: give one, the other is null: schedule.steps=null")
     for key, name in (("name", settings.name), ("sweep", settings.sweep)):
         if name is not None and (name in ("", "..") or Path(name).name != name):  # Path("..").name is ".."
-            cure = "give a name without /, not . or .. or nothing; runs= is its place"
+            cure = "leave out /, and give no . or .. alone; runs= is its place"
             raise SettingsError(f"{key}={name} is no name for a folder: {cure}")
     if settings.compile and settings.checkpoint_activations:
         reason = "which itself chooses what is computed again: leave one of them out"

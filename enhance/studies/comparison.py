@@ -64,9 +64,12 @@ def with_score(runs: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def curves(runs: pd.DataFrame, score: str, key: str) -> dict[str, Curve]:
-    """The mean over seeds of a score against a setting, for each norm and whatever else differs."""
-    runs, found = with_score(runs, score), {}
-    for label, group in runs.groupby(np.array(labels(runs, key), object)):
+    """The mean over seeds of a score against a setting, for each norm and whatever else differs between all the runs,
+    so that the curves of every score are called alike."""
+    if score not in runs:
+        return {}
+    has, found = runs[score].notna().to_numpy(), {}
+    for label, group in runs[has].groupby(np.array(labels(runs, key), object)[has]):
         curve = group.groupby(key, sort=False)[score].agg(["mean", "std", "count"])
         curve["half"] = t.ppf(0.975, curve["count"] - 1) * curve["std"] / np.sqrt(curve["count"])
         found[str(label)] = curve.loc[ordered(curve.index)]

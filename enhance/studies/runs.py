@@ -1,7 +1,8 @@
 """Finished runs as the studies read them: rows of a sweep's results file, or run folders."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from enhance.run.results import SCORES_FILE, median_speed, read_metrics
 from enhance.settings.identity import NOT_IDENTITY
 
 _SCORES = ("psnr", "ssim", "inference_ms", "kept_mib", "images_per_second")  # first words of the columns of scores
+_CURVE = "validation/psnr"  # of a line of metrics.jsonl
 _ALWAYS = ("norm", "batch_size", "seed")
 # Keys of config.yaml that are no column: what makes no other result, and what follows from the norm or the images.
 _NO_COLUMN = {*NOT_IDENTITY, "norm.name", "norm.eps", "norm.momentum", "accumulate", "data.content"}
@@ -31,7 +33,7 @@ def read_runs(paths: Iterable[Path]) -> pd.DataFrame:
     PSNR after N training images. What a run lacks is missing.
 
     Raises:
-        DataError: a path that is none of these, or holds no finished run.
+        DataError: a path that is none of these, or holds no finished run; a run whose files are damaged.
     """
     paths, rows = list(paths), []
     for path in paths:
@@ -72,21 +74,30 @@ def _from_folder(folder: Path) -> dict[str, Any]:
     report = folder / "validation" / "report.json"
     if not report.is_file():
         raise DataError(f"{folder}: this run is not finished; go on with it: python train.py resume={folder}")
-    try:
+    with _as_written(folder / "config.yaml"):
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         batch_size = config["batch_size"] * config["accumulate"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise DataError(f"{folder}/config.yaml: no configuration that train.py wrote; leave this run out") from error
-    metrics = read_metrics(folder)
-    curve = {
-        f"psnr_at_{line['step'] * batch_size}": line["validation/psnr"] for line in metrics if "validation/psnr" in line
-    }
+        norm = config["norm"]["name"]
+    with _as_written(folder / "metrics.jsonl"):
+        metrics = read_metrics(folder)
+        speed = median_speed(metrics)
+        curve = {f"psnr_at_{line['step'] * batch_size}": line[_CURVE] for line in metrics if _CURVE in line}
     if (folder / SCORES_FILE).is_file():  # of a sweep
-        row = json.loads((folder / SCORES_FILE).read_text(encoding="utf-8"))
-        return _from_row({key: str(value) for key, value in row.items()}) | curve
-    mean = json.loads(report.read_text(encoding="utf-8"))["mean"]
-    scores = {key: mean[key] for key in ("psnr", "ssim", "psnr_gt_mean")}
-    scores["images_per_second"] = median_speed(metrics)
+        with _as_written(folder / SCORES_FILE):
+            row = json.loads((folder / SCORES_FILE).read_text(encoding="utf-8"))
+            return _from_row({key: str(value) for key, value in row.items()}) | curve
+    with _as_written(report):
+        mean = json.loads(report.read_text(encoding="utf-8"))["mean"]
+        scores = {key: mean[key] for key in ("psnr", "ssim", "psnr_gt_mean")}
     flat = pd.json_normalize(config).iloc[0].dropna()
     settings = {key: str(value) for key, value in flat.items() if key not in _NO_COLUMN}
-    return settings | {"norm": config["norm"]["name"], "batch_size": str(batch_size)} | scores | curve
+    return settings | {"norm": norm, "batch_size": str(batch_size)} | scores | {"images_per_second": speed} | curve
+
+
+@contextmanager
+def _as_written(file: Path) -> Iterator[None]:
+    """Within, a file of a run that does not hold what training wrote into it is a `DataError` that names it."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise DataError(f"{file}: not what train.py wrote there; leave this run out") from error

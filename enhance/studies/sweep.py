@@ -46,7 +46,7 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         with exit_on_user_error():  # Hydra turns other errors of a callback into warnings, and its own mkdir tells less
-            _make(Path(config.runs), f"runs={config.runs}")
+            _make_places(config.get("runs", "."), config.get("results"))
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         swept = {each.key_or_group for each in overrides if each.is_sweep_override()}
         swept |= set(config.hydra.sweeper.params or {})
@@ -81,9 +81,6 @@ def run_job(settings: Settings, swept: str) -> None:
     results = results_file(settings.runs, settings.sweep, settings.results)
     failure = folder.with_name(f"{folder.name}{_FAILED}")
     _make(folder.parent, f"sweep={settings.sweep}")
-    if results.is_dir():
-        raise SettingsError(f"results={settings.results} is a folder: give a file, results=FILE.csv, or leave it out")
-    _make(results.parent, f"results={settings.results}")
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             if any(row.get("id") == run_id for row in read_rows(results)):
@@ -101,6 +98,14 @@ def run_job(settings: Settings, swept: str) -> None:
                 print(f"failed: {_last_line(failure)}", flush=True)
     except Timeout:
         print(f"another process is at it: {swept}")
+
+
+def _make_places(runs: str, results: str | None) -> None:
+    _make(Path(runs), f"runs={runs}")
+    if results is not None:
+        if Path(results).is_dir():
+            raise SettingsError(f"results={results} is a folder: give a file, results=FILE.csv, or leave it out")
+        _make(Path(results).parent, f"results={results}")
 
 
 def _make(folder: Path, given: str) -> None:

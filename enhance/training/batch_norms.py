@@ -14,9 +14,9 @@ from enhance.data.pairs import PairSource
 from enhance.errors import SettingsError
 from enhance.evaluation import variants
 from enhance.norm.batch import AnyBatchNorm
+from enhance.norm.functional import channel_moments
 from enhance.norm.ghost import GhostBatchNorm
 from enhance.norm.recalibrate import batch_norms
-from enhance.norm.statistics import channel_moments
 from enhance.norm.sync import SyncBatchNorm
 from enhance.settings.schema import Settings
 

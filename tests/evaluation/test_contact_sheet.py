@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from enhance.errors import SettingsError
 from enhance.evaluation import drawing
 from enhance.evaluation.contact_sheet import differ_most, draw, networks_of, rows_of, worst_and_best
 from enhance.evaluation.drawing import CELL, GAP, LINE, Cell
@@ -113,9 +112,3 @@ def test_photographs_that_the_device_has_no_room_for_are_shown(write, monkeypatc
             assert abs(cell.image.astype(int) - same.image).max() <= 1
     assert max(largest) < 421 * 333
     assert drawing.rows(whole).width == drawing.GAP + 4 * (drawing.CELL + drawing.GAP)
-
-
-def test_more_pixels_than_can_be_read_again_are_refused() -> None:
-    high = torch.zeros(3000, 1, 3, dtype=torch.uint8).numpy()
-    with pytest.raises(SettingsError, match="give a smaller --width, or fewer --names"):
-        drawing.rows([[Cell(high)]], width=10000)

@@ -3,6 +3,7 @@
 from torch import nn
 
 from enhance.models.model import EnhancementModel
+from tests.devices import default_device as default_device
 
 
 def random_output(model: EnhancementModel) -> EnhancementModel:

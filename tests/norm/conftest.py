@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from enhance.norm.batch import BatchNorm
 from enhance.norm.image import GroupNorm, InstanceNorm, LayerNorm2d
+from tests.devices import default_device as default_device
 
 CHANNELS = 6
 
@@ -61,7 +62,7 @@ def batch_norm() -> Twin:
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
+def _seeded(default_device: str) -> Iterator[None]:
     """Every test draws the same numbers, in whatever order the tests run; one thread is fastest on such sizes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -5,6 +5,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +15,11 @@ from torch.utils.checkpoint import checkpoint
 from enhance.norm import functional, kernels, launch, layer_kernels, plain
 from enhance.norm.batch import BatchNorm
 from enhance.norm.functional import BATCH, CHANNELS, KERNELS, PLANES, forced, normalize
+from enhance.norm.recalibrate import recalibrate
 from enhance.norm.registry import build_norm
+from tests.norm.ranks import on_two_ranks
 from tests.norm.test_against_torch import LAYOUTS, distance, results
+from tests.norm.test_sync_ranks import SPLITS, a_split, assert_close, by_position, one_batch
 
 NAMES = ["bn", "in", "gn", "ln", "hin", "bn_ghost", "brn", "bn_act", "bn_act elu"]
 AXES = {"bn": (BATCH, 6), "in": (PLANES, 6), "gn": (PLANES, 2), "ln": (CHANNELS, 1)}
@@ -107,6 +111,16 @@ def test_running_statistics_move_in_the_same_launch(momentum: float | None, spoi
         torch.testing.assert_close(layer.get_buffer(name), buffer, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["bn", "bn_act", "bn_ghost"])
+def test_a_graph_that_keeps_the_running_statistics_sees_them_move(name: str) -> None:
+    layer, one = made(name), torch.ones(6, requires_grad=True)
+    kept = [one * buffer for buffer in (layer.running_mean, layer.running_var)]
+    layer(torch.randn(4, 6, 5, 3))
+    for product in kept:
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            product.sum().backward()
+
+
 @pytest.mark.parametrize("gone", [("weight",), ("bias",), ("weight", "bias")])
 @pytest.mark.parametrize("name", ["bn", "gn", "ln"])
 def test_without_weight_or_bias(name: str, gone: tuple[str, ...]) -> None:
@@ -167,6 +181,71 @@ def test_the_second_derivative(name: str) -> None:
         (gradient,) = torch.autograd.grad(norm(leaf).tanh().sum(), leaf, create_graph=True)
         values.append(torch.autograd.grad(gradient.square().sum(), leaf)[0].double())
     torch.testing.assert_close(*values, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_renormalization_corrects_by_statistics_that_are_taken_once(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the formula in float64; its correction has no gradient, so that the reference takes that of the layer."""
+    layer = made("brn", ramp_start=0.0)
+    layer.progress.fill_(1.0)
+    layer.running_mean.fill_(0.3)
+    layer.running_var.fill_(1.7 + step)
+    twin = copy.deepcopy(layer)
+    x, grad = 2 * torch.randn(4, 6, 16, 8) + 1, torch.randn(4, 6, 16, 8)
+    actual: dict[str, Tensor] = {}
+    count, _ = launches(lambda: actual.update(results(layer, x, grad)), monkeypatch)
+    assert count == 6
+    with forced("fast"):
+        expected = exact(twin, x, grad)
+        twin(x)
+    for name, value in actual.items():
+        assert distance(value, expected[name]) <= 1e-5, name
+    torch.testing.assert_close(dict(layer.named_buffers()), dict(twin.named_buffers()), rtol=1e-5, atol=1e-6)
+
+
+def test_recalibration_measures_by_kernels() -> None:
+    batches = [torch.randn(3, 6, 5, 4) + 1e4 for _ in range(3)]
+    layer = made("bn")
+    twin = copy.deepcopy(layer)
+    recalibrate(layer, batches)
+    with forced("fast"):
+        recalibrate(twin, batches)
+    torch.testing.assert_close(layer.running_var, twin.running_var, rtol=1e-5, atol=0)
+    torch.testing.assert_close(layer.running_mean, twin.running_mean, rtol=1e-7, atol=0)
+
+
+OVER_RANKS = [
+    "unequal",
+    "first rank empty",
+    "far",
+    "far from each other",
+    "channels_last",
+    "bfloat16",
+    "without affine",
+]
+
+
+def synchronised(rank: int) -> dict[str, Any]:
+    with forced(KERNELS):
+        return {name: a_split(split, rank) for name, split in SPLITS.items() if name in OVER_RANKS}
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return on_two_ranks(synchronised, tmp_path_factory.mktemp("ranks"))
+
+
+@pytest.mark.parametrize("split", OVER_RANKS)
+def test_statistics_of_several_ranks(ranks: list[dict[str, Any]], split: str) -> None:
+    with forced("fast"):
+        expected = one_batch(split)
+    for name in ("y", "x.grad"):
+        assert_close(torch.cat([by_position(rank[split][name]) for rank in ranks], 2), expected[name], split)
+    for name in {"weight", "bias"} & expected.keys():
+        assert_close(sum(rank[split][name] for rank in ranks), expected[name], split)
+    for rank in ranks:
+        for name, value in rank[split]["state"].items():
+            assert_close(value, expected["state"][name], split)
 
 
 def launches(run: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:

@@ -159,6 +159,24 @@ def test_functorch_takes_gradients(name: str, training: bool) -> None:
         torch.testing.assert_close(actual[0][key], parameter.grad, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["bn", "bn_act", "bn_ghost", "brn", "sync_bn"])
+def test_forward_mode_is_reverse_mode_where_running_statistics_move(name: str) -> None:
+    """As of a functional call, for torch.func moves no buffer in place. Through brn's correction no tangent passes."""
+    layer = build_norm(name, 8)
+    if name == "brn":
+        layer.progress.fill_(1.0)
+        layer.running_var.fill_(2.0)
+    x, tangent, upstream = torch.randn(3, 4, 8, 5, 6).unbind()
+
+    def output(x: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {key: value.clone() for key, value in layer.named_buffers()}, (x,))
+
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(output(leaf), leaf, upstream)
+    _, moved = torch.func.jvp(output, (x,), (tangent,))
+    torch.testing.assert_close((moved * upstream).sum(), (gradient * tangent).sum(), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["bn", "in", "gn", "ln", "hin", "frn"])
 def test_forward_mode_and_vmap(name: str) -> None:
     layer = build_norm(name, 8, **({"track_running_stats": False} if name == "bn" else {}))
@@ -193,6 +211,7 @@ def test_jit_trace_in_evaluation(name: str) -> None:
     torch.testing.assert_close(traced(image), model(image), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.cpu
 @pytest.mark.filterwarnings("ignore")  # of exporters that are deprecated
 @pytest.mark.parametrize("name", NAMES)
 def test_the_older_onnx_exporter_takes_any_size(name: str) -> None:
@@ -241,6 +260,33 @@ def test_resnet18_trains_extracts_and_loads(norm: functools.partial | type) -> N
         torchs = resnet18(num_classes=4).eval()
         torchs.load_state_dict(model.state_dict())
         torch.testing.assert_close(torchs(images), model(images), rtol=1e-4, atol=1e-4)
+
+
+def test_resnet18_takes_torchs_weights_updates_converts_and_fuses() -> None:
+    torch.manual_seed(0)
+    torchs, ours = resnet18(num_classes=4), resnet18(norm_layer=BatchNorm, num_classes=4)
+    for module in torchs.modules():
+        if isinstance(module, TorchBatchNorm):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    batches = [torch.rand(8, 3, 32, 32) for _ in range(2)]
+    ours.load_state_dict(torchs.state_dict())
+    for model in (torchs, ours):
+        update_bn(batches, model)
+    torch.testing.assert_close(dict(ours.named_buffers()), dict(torchs.named_buffers()), rtol=1e-4, atol=1e-4)
+    ours.load_state_dict(torchs.state_dict())
+    expected = torchs.eval()(batches[0])
+    torch.testing.assert_close(ours.eval()(batches[0]), expected, rtol=1e-4, atol=1e-4)
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(ours))
+    layers = [module for module in converted.modules() if isinstance(module, TorchBatchNorm)]
+    assert {type(layer) for layer in layers} == {nn.SyncBatchNorm}
+    torch.testing.assert_close(converted(batches[0]), expected, rtol=1e-4, atol=1e-4)
+    for block in (ours, *(each for layer in (ours.layer1, ours.layer2, ours.layer3, ours.layer4) for each in layer)):
+        for convolution, norm in (("conv1", "bn1"), ("conv2", "bn2")):
+            if hasattr(block, convolution):
+                setattr(block, convolution, fuse_conv_bn_eval(getattr(block, convolution), getattr(block, norm)))
+                setattr(block, norm, nn.Identity())
+    torch.testing.assert_close(ours(batches[0]), expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", [BatchNorm, functools.partial(BatchNorm, momentum=0.2), "bn"])

@@ -14,6 +14,8 @@ from triton.compiler import ASTSource  # noqa: E402
 
 from enhance.norm import kernels, layer_kernels  # noqa: E402
 
+pytestmark = pytest.mark.cpu
+
 KERNELS = [
     kernels.moments,
     kernels.statistics,

@@ -7,6 +7,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from enhance.norm.functional import BATCH, PLANES
 from enhance.norm.layout import has_values, in_channels, in_parts
 
+pytestmark = pytest.mark.cpu
+
 
 def test_tensors_without_values() -> None:
     assert has_values(torch.zeros(3))

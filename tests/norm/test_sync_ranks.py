@@ -16,6 +16,8 @@ from enhance.norm.sync import SyncBatchNorm
 from tests.norm.ranks import WORLD, on_two_ranks
 from tests.norm.test_against_torch import LAYOUTS, distance, randomized, results
 
+pytestmark = pytest.mark.cpu
+
 CHANNELS = 6
 
 
@@ -58,6 +60,7 @@ SPLITS = {
     "one value each": Split(((1, CHANNELS, 1, 1), (1, CHANNELS, 1, 1)), dtype=torch.float64, tolerance=1e-10),
     "vectors": Split(((9, CHANNELS), (4, CHANNELS))),
     "volumes": Split(((2, CHANNELS, 3, 4, 5), (1, CHANNELS, 3, 4, 5))),
+    "one rank in parts": Split(((4, CHANNELS, 301, 313), FIVE)),
     "far": Split((FOUR, FIVE), means=(2e6, 2e6)),
     "far from each other": Split((FOUR, FIVE), means=(-1e4, 1e4)),
     "channels_last": Split((FOUR, FIVE), layout="channels_last"),
@@ -165,11 +168,20 @@ def compiled(rank: int) -> tuple[list[Tensor], list[Tensor]]:
     return [*actual.values(), *twin.buffers()], [*expected.values(), *layer.buffers()]
 
 
+def no_values_on_any_rank(rank: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Gradients; and running statistics, before and after."""
+    layer, x = SyncBatchNorm(CHANNELS), torch.empty(NONE, requires_grad=True)
+    before = [layer.running_mean.clone(), layer.running_var.clone()]
+    layer(x).sum().backward()
+    return [x.grad, layer.weight.grad, layer.bias.grad], [*before, layer.running_mean, layer.running_var]
+
+
 OTHERS = [
     what_is_sent,
     evaluation_of_one_rank,
     not_finite_on_one_rank,
     refusal,
+    no_values_on_any_rank,
     data_parallel,
     saved_for_backward,
     compiled,
@@ -272,6 +284,16 @@ def test_one_value_per_channel_on_all_ranks_is_refused_by_each(ranks) -> None:
         assert remembered == 0
 
 
+def test_no_values_on_any_rank_leave_no_trace(ranks) -> None:
+    """pytorch/pytorch#36530, where a single rank without values was refused too."""
+    for rank in ranks:
+        (of_x, *others), (mean, variance, *after) = rank["no_values_on_any_rank"]
+        assert of_x.shape == NONE
+        assert [gradient.tolist() for gradient in others] == [[0] * CHANNELS] * 2
+        assert torch.equal(mean, after[0])
+        assert torch.equal(variance, after[1])
+
+
 def test_data_parallel_training_has_the_gradient_of_one_process(ranks) -> None:
     model = conv_norm_conv(nn.BatchNorm2d(CHANNELS)).double()
     model(eight_images().double()).square().mean().backward()
@@ -284,7 +306,7 @@ def test_backward_saves_the_input_and_small_vectors(ranks) -> None:
     for rank in ranks:
         only_the_input, small = rank["saved_for_backward"]
         assert only_the_input
-        assert small <= 4 * CHANNELS + 1  # weight, bias, mean, 1 / std; count
+        assert small <= 5 * CHANNELS  # weight, bias, mean, what rounding left of it, 1 / std
 
 
 def test_a_compiled_layer_computes_the_same(ranks) -> None:

@@ -113,6 +113,16 @@ def test_the_gap_and_the_statistics_are_of_the_runs_that_have_them() -> None:
     }
 
 
+def test_a_run_that_lacks_a_score_of_the_others_leaves_their_names(tmp_path: Path) -> None:
+    runs = results(tmp_path / "runs.csv", ("norm=bn,batch_size=4,model.width=8,seed=0", 20.0))
+    runs = pd.concat([runs, runs.assign(batch_size="8", psnr=21.0, psnr_running=None)])  # as of a run folder
+    assert table(with_running(runs.assign(width="8"), "width"), "width")[1:] == [
+        ["bn batch_size=4, running statistics", "19.00"],
+        ["bn batch_size=4, recalibrated", "20.00"],
+        ["bn batch_size=8", "21.00"],
+    ]
+
+
 def test_another_setting_may_be_the_columns(tmp_path: Path) -> None:
     runs = results(
         tmp_path / "runs.csv",
@@ -131,11 +141,3 @@ def test_what_two_files_do_not_share_parts_their_runs(tmp_path: Path) -> None:
     results(tmp_path / "two.csv", ("norm=gn,optimizer.lr_scaling=none,seed=0", 10.0))
     lines = curves(read_runs([tmp_path / "one.csv", tmp_path / "two.csv"]), "psnr", "batch_size")
     assert set(lines) == {"gn", "gn optimizer.lr_scaling=none"}
-
-
-def test_what_is_no_results_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
-        read_runs([tmp_path / "none.csv"])
-    (tmp_path / "other.csv").write_text("name,part\na,training\n")
-    with pytest.raises(DataError, match="not a results file"):
-        read_runs([tmp_path / "other.csv"])

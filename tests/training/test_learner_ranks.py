@@ -109,14 +109,3 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_a_skipped_step_on_all(tmp_path
     for unchanged, skipped in on_two_ranks(with_a_broken_rank, tmp_path):
         assert unchanged.all()
         assert skipped.tolist() == [1]
-
-
-def share_and_gather(_: int) -> list[Tensor]:
-    own = ranks.local_share(list(range(5)))
-    return [torch.tensor(own), torch.tensor(ranks.all_gather(own)), torch.tensor(ranks.all_max(3 * ranks.rank()))]
-
-
-def test_uneven_shares_come_back_in_order(tmp_path: Path) -> None:
-    (first, *found), (second, *_) = on_two_ranks(share_and_gather, tmp_path)
-    assert (len(first), len(second)) == (3, 2)
-    assert [value.tolist() for value in found] == [[0, 1, 2, 3, 4], 3]

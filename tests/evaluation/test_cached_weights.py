@@ -1,0 +1,205 @@
+"""Scores by other people's weights, where torch's cache holds them. Those of the authors are not at hand: AlexNet's and
+BRISQUE's are random here, and NIQE's rank nothing."""
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import piq
+import pytest
+import torch
+import torchvision
+from deepinv.loss.metric import NIQE
+from torch import Tensor
+
+from enhance.evaluation.cached_weights import LPIPS, LPIPS_GT_MEAN, cached_file, lpips, no_reference_scores
+from enhance.evaluation.protocols import PROTOCOLS
+from tests.evaluation.test_protocols import CPU, Two, score_protocols
+
+
+def test_missing_weights_are_named_and_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    protocols, remarks = score_protocols(Two())
+    assert LPIPS not in protocols
+    assert len(remarks) == 1
+    assert str(tmp_path / "checkpoints" / "alexnet") in remarks[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def alexnet_file(folder: Path) -> Path:
+    """Where torch's cache in `folder` keeps AlexNet."""
+    name = torchvision.models.AlexNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[1]
+    return folder / "hub" / "checkpoints" / name
+
+
+@pytest.fixture(scope="module")
+def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of torch with untrained weights; those of the classifier, which LPIPS leaves aside, take no room."""
+    folder = tmp_path_factory.mktemp("torch")
+    alexnet_file(folder).parent.mkdir(parents=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = torchvision.models.alexnet().state_dict()
+    for name, value in state.items():
+        if name.startswith("classifier"):
+            state[name] = torch.zeros(1).expand(value.shape)
+    torch.save(state, alexnet_file(folder))
+    return folder
+
+
+def test_lpips_where_weights_are_at_hand(monkeypatch: pytest.MonkeyPatch, alexnet: Path) -> None:
+    """With untrained weights: that the file is read, and that equal images have no distance."""
+    monkeypatch.setenv("TORCH_HOME", str(alexnet))
+    protocols, remarks = score_protocols(Two())
+    assert remarks == []
+    assert protocols[LPIPS]["lpips"].mean > 1e-4
+    assert protocols[LPIPS]["lpips"].mean == np.mean(protocols[LPIPS]["lpips"].images)
+
+    class Same(Two):
+        factor = 1.0
+
+        def whole(self, index: int) -> tuple[Tensor, Tensor]:
+            _, target = super().whole(index)
+            return target * self.factor, target
+
+    equal, _ = score_protocols(Same())
+    assert equal[LPIPS]["lpips"].images == pytest.approx([0, 0], abs=1e-6)
+
+    Same.factor = 0.5
+    darker, _ = score_protocols(Same())
+    assert darker[LPIPS]["lpips"].mean > 1e-4
+    assert darker[LPIPS_GT_MEAN]["lpips"].images == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_lpips_is_left_out_where_an_image_is_too_small(monkeypatch: pytest.MonkeyPatch, alexnet: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(alexnet))
+    protocols, remarks = score_protocols(Two(31, 40))
+    assert remarks == []
+    assert len(protocols[LPIPS]["lpips"].images) == 2
+
+    class SecondIsSmall(Two):
+        def __init__(self) -> None:
+            self.sizes = [(40, 31), (40, 30)]
+
+        def whole(self, index: int) -> tuple[Tensor, Tensor]:
+            return Two(40, 31 - index).whole(index)
+
+    protocols, remarks = score_protocols(SecondIsSmall())
+    assert remarks == ["LPIPS: left out: b is 30x40 px, and AlexNet needs 31 a side"]
+    assert set(protocols) == set(PROTOCOLS)
+    assert len(protocols["RGB"]["psnr"].images) == 2
+
+
+@pytest.mark.parametrize("damage", ["a web page", "cut short", "of another model"])
+def test_damaged_weights_are_named_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, alexnet: Path, damage: str
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = alexnet_file(tmp_path)
+    file.parent.mkdir(parents=True)
+    if damage == "a web page":
+        file.write_text("<!DOCTYPE html><html>Not protocols</html>")
+    elif damage == "cut short":
+        file.write_bytes(alexnet_file(alexnet).read_bytes()[:100_000])
+    else:
+        torch.save({"weight": torch.zeros(3)}, file)
+    protocols, (remark,) = score_protocols(Two())
+    assert remark.startswith(f"LPIPS: {file} does not hold its weights (")
+    assert "delete it, and get it again from https://download.pytorch.org/" in remark
+    assert len(remark.splitlines()) == 1
+    assert set(protocols) == set(PROTOCOLS)
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Torch's cache with weights of NIQE and of BRISQUE."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save({"mu": torch.zeros(36), "cov": torch.eye(36)}, folder / "niqe_weights.pt")
+    random = torch.Generator().manual_seed(0)
+    support = torch.rand(770, generator=random), torch.rand(770, 36, generator=random)
+    torch.save(support, folder / "brisque_svm_weights.pt")
+    return folder
+
+
+def photograph(height: int = 120, width: int = 200) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_file_lies_where_torch_keeps_it(cache: Path) -> None:
+    assert cached_file("https://example.org/a/weights.pt?download=true") == cache / "weights.pt"
+
+
+def test_scores_are_those_of_the_libraries(cache: Path) -> None:
+    scores, remarks = no_reference_scores()
+    assert (scores.keys(), remarks) == ({"NIQE", "BRISQUE"}, [])
+    image = photograph()
+    niqe = NIQE(weights_path=cache / "niqe_weights.pt", round_tensor=True)
+    assert scores["NIQE"](image) == pytest.approx(niqe(255 * image).item())
+    assert scores["BRISQUE"](image) == pytest.approx(piq.brisque(image).item())
+
+
+@pytest.mark.parametrize(
+    ("image", "measured"),
+    [
+        (photograph(96, 192), {"NIQE", "BRISQUE"}),
+        (photograph(96, 191), {"BRISQUE"}),
+        (photograph(8, 300), {"BRISQUE"}),
+        (photograph(7, 300), set()),
+        (torch.full((1, 3, 200, 300), 0.5), set()),
+    ],
+    ids=["96x192", "96x191", "8x300", "7x300", "flat"],
+)
+def test_where_there_is_nothing_to_measure_there_is_no_score(cache: Path, image: Tensor, measured: set[str]) -> None:
+    scores, _ = no_reference_scores()
+    values = {name: score(image) for name, score in scores.items()}
+    assert {name for name, value in values.items() if value is not None} == measured
+    assert all(value is None or math.isfinite(value) for value in values.values())
+
+
+def test_each_missing_file_is_named_and_keeps_nobody_from_the_other(cache: Path) -> None:
+    (cache / "niqe_weights.pt").unlink()
+    scores, (remark,) = no_reference_scores()
+    assert scores.keys() == {"BRISQUE"}
+    assert remark.startswith(f"NIQE: {cache / 'niqe_weights.pt'} is missing: get it from https://")
+    assert [path.name for path in cache.iterdir()] == ["brisque_svm_weights.pt"]
+
+
+@pytest.mark.parametrize("name", ["niqe_weights.pt", "brisque_svm_weights.pt"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_text("<!DOCTYPE html>"),
+        lambda file: file.write_bytes(file.read_bytes()[:500]),
+        lambda file: torch.save({"mu": torch.zeros(3), "cov": torch.eye(3)}, file),
+    ],
+    ids=["a web page", "cut short", "of another shape"],
+)
+def test_a_damaged_file_is_named_with_the_cure(cache: Path, name: str, damage: Callable[[Path], object]) -> None:
+    damage(cache / name)
+    scores, (remark,) = no_reference_scores()
+    assert len(scores) == 1
+    score = name.partition("_")[0].upper()
+    assert score not in scores
+    assert remark.startswith(f"{score}: {cache / name} does not hold its weights (")
+    assert "delete it, and get it again from https://" in remark
+    assert len(remark.splitlines()) == 1
+
+
+def test_a_library_that_is_not_installed_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "piq", None)
+    scores, remarks = no_reference_scores()
+    assert scores.keys() == {"NIQE"}
+    assert remarks == ["BRISQUE: piq is missing: pip install -e '.[scores]'"]
+
+
+def test_lpips_without_its_library(monkeypatch: pytest.MonkeyPatch, alexnet: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(alexnet))
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.lpip", None)
+    measures, (remark,) = lpips(Two(), CPU)
+    assert measures == {}
+    assert remark.startswith("LPIPS: torchmetrics")
+    assert remark.endswith(" is missing: pip install -e '.[scores]'")
