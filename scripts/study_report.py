@@ -6,6 +6,7 @@ from pathlib import Path
 
 from enhance.errors import exit_on_user_error
 from enhance.evaluation.tables import markdown
+from enhance.files import writing
 from enhance.studies.comparison import with_running
 from enhance.studies.runs import read_runs
 from enhance.studies.study_tables import table, write
@@ -26,7 +27,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("comparison"), help="folder for tables and figures")
     args = parser.parse_args()
     runs = read_runs(args.runs)
-    files = write(runs, args.against, args.reference, args.out)
+    with writing(args.out, "give another --out"):
+        files = write(runs, args.against, args.reference, args.out)
     print(markdown(table(with_running(runs, args.against), args.against)))
     for file in files:
         print(f"written: {file}")

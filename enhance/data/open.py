@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from enhance.data import demo
 from enhance.data.cache import OpenedImage, open_images
 from enhance.data.images import list_images, shortened
 from enhance.data.layouts import LAYOUTS, Pair, data_root, find_pairs
@@ -91,6 +90,8 @@ class Opened:
         training."""
         data = self.data
         if data.name == "demo":
+            from enhance.data import demo  # here: its library takes a fifth of a second, and few runs need it
+
             photographs = {"training": demo.training_photographs(), "validation": demo.validation_photographs()}
             return {
                 part: [Pair(name, None, OpenedImage(name, pixels.shape[:2], pixels)) for name, pixels in images.items()]

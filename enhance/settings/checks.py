@@ -2,12 +2,13 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from enhance.errors import SettingsError
-from enhance.settings.schema import Settings, flat
+from enhance.settings.schema import CameraSettings, DataSettings, EvaluationSettings, Settings, flat
 
 
 def check(settings: Settings) -> None:
@@ -22,8 +23,9 @@ def check(settings: Settings) -> None:
     if (settings.schedule.steps is None) == (settings.schedule.epochs is None):
         raise SettingsError("schedule.steps and schedule.epochs: give one, the other is null: schedule.steps=null")
     for key, name in (("name", settings.name), ("sweep", settings.sweep)):
-        if name is not None and (not name or Path(name).name != name):
-            raise SettingsError(f"{key}={name} is no name for a folder: leave out /; runs= is its place")
+        if name is not None and (name in ("", "..") or Path(name).name != name):  # Path("..").name is ".."
+            cure = "leave out /, and give no . or .. alone; runs= is its place"
+            raise SettingsError(f"{key}={name} is no name for a folder: {cure}")
     if settings.compile and settings.checkpoint_activations:
         reason = "which itself chooses what is computed again: leave one of them out"
         raise SettingsError(f"checkpoint_activations=true does not go with compile=true, {reason}")
@@ -57,3 +59,24 @@ def one_of(key: str, value: str, choices: Iterable[str]) -> None:
         near = difflib.get_close_matches(str(value), choices, n=1)
         suggestion = f"; did you mean {near[0]}?" if near else ""
         raise SettingsError(f"{key}={value} is unknown: choose one of {', '.join(choices)}{suggestion}")
+
+
+def is_setting(key: str, kind: type) -> bool:
+    """Whether `Settings` or `EvaluationSettings` has this key; a camera of any name has all that cameras have."""
+    return re.sub(r"^data\.other_cameras\.[^.]+\.", "data.camera.", key) in _keys(kind)
+
+
+def no_setting(key: str, kind: type) -> SettingsError:
+    """What to raise for a key that `kind` has not: it tells the nearest key, and how a camera is added."""
+    keys = _keys(kind)
+    if other := re.match(r"data\.other_cameras\.([^.]+)", key):
+        if key == other[0]:
+            cure = f'add one with "+data.other_cameras={{{other[1]}:{{red_gain:1.4}}}}"'
+            return SettingsError(f"{key}: there is no camera of this name; {cure}")
+        keys = [f"{other[0]}.{name}" for name in vars(CameraSettings())]
+    near = difflib.get_close_matches(key, keys, n=1)
+    return SettingsError(f"{key} is no setting: {f'did you mean {near[0]}?' if near else '--help lists them'}")
+
+
+def _keys(kind: type) -> list[str]:
+    return list(flat(kind() if kind is Settings else EvaluationSettings(data=DataSettings())))

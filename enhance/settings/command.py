@@ -1,8 +1,9 @@
 """Hydra under the entries `train.py` and `evaluate.py`: its own errors become messages for the user."""
 
-import difflib
 import os
 import re
+import sys
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,13 +16,15 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from enhance.errors import SettingsError, exit_on_user_error
-from enhance.settings.checks import one_of
+from enhance.settings.checks import is_setting, no_setting, one_of
 from enhance.settings.config import from_config
 from enhance.settings.describe import choices, help_text
 from enhance.settings.schema import EvaluationSettings, Settings, flat
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 _KINDS: dict[str, type] = {"train": Settings, "evaluate": EvaluationSettings}
+# What is no name of a file, and Hydra would take for one, or end on with a traceback.
+_NO_CHOICE = re.compile(r"null|true|false|nan|[+-]?(inf|[\d.]+(e[+-]?\d+)?)|\[.*", re.IGNORECASE)
 
 
 def run(task: Callable[[DictConfig], None], config_name: str) -> None:
@@ -30,6 +33,7 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
     A `UserError` of the task, an unknown key and an unknown choice end in a short message and exit code 2.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors, where it would print them at length
+    kind = _KINDS[config_name]
     _register(config_name)
 
     def checked_task(config: DictConfig) -> None:
@@ -37,10 +41,11 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
             task(config)
 
     with exit_on_user_error():
+        _check_words(sys.argv[1:], kind)
         try:
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(checked_task)()
         except (HydraException, OmegaConfBaseException) as error:
-            raise SettingsError(explain(error)) from error
+            raise SettingsError(explain(error, kind)) from error
         except AssertionError as error:  # OmegaConf's, for a key of a group that is null
             if "Unexpected type for root" not in str(error):
                 raise
@@ -51,11 +56,52 @@ def compose(overrides: list[str]) -> Settings:
     """The settings of `train.py` with these `key=value` overrides, for a command of another form; raises
     `SettingsError` as `run` tells it."""
     _register("train")
+    _check_words(overrides, Settings)
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
             return from_config(hydra.compose("train", overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise SettingsError(explain(error)) from error
+        raise SettingsError(explain(error, Settings)) from error
+
+
+def _check_words(words: list[str], kind: type) -> None:
+    """Raise `SettingsError` for words of the command line that Hydra takes in silence for something else, or cannot
+    take and does not say why."""
+    groups = {path.parent.name for path in CONFIGS.glob("*/*.yaml")} - {"hydra"}
+    for word in words:
+        key, _, value = word.partition("=")
+        name = key.lstrip("+~")
+        group, at, _ = name.partition("@")
+        if not name:
+            raise SettingsError(f"{word}: not understood; write key=value")
+        if key.startswith("~"):
+            _check_deletion(name, groups, kind)
+        elif group in groups:
+            if key.startswith("+") or at:
+                raise SettingsError(f"{word}: write {group}={value}")
+            if value == "null":
+                raise SettingsError(f"{word}: leave it out, or choose one of {', '.join(_options(group))}")
+            for option in [value] if value.startswith("[") else value.split(","):
+                if _NO_CHOICE.fullmatch(option):
+                    one_of(group, option, _options(group))
+
+
+def _options(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
+
+
+def _check_deletion(name: str, groups: set[str], kind: type) -> None:
+    """Raise `SettingsError` unless `~name` takes away what a file has added: a camera, or a setting of Hydra's own.
+    What the types hold comes back with its default, whatever a file says of it."""
+    if name.startswith("hydra") or re.fullmatch(r"data\.other_cameras\.[^.]+", name):
+        return
+    settings = flat(kind())
+    holds_settings = any(key.startswith(f"{name}.") for key in settings) or name in (*groups, "data.other_cameras")
+    if not holds_settings and not is_setting(name, kind):
+        raise no_setting(name, kind)
+    optional = not holds_settings and name in settings and type(None) in typing.get_args(settings[name][0].type)
+    null = ", for example null" if optional else ""
+    raise SettingsError(f"~{name}: a setting cannot be deleted; give it a value{null}")
 
 
 def _register(config_name: str) -> None:
@@ -86,8 +132,8 @@ def swept() -> str:
     return str(HydraConfig.get().job.override_dirname)
 
 
-def explain(error: Exception) -> str:
-    """What Hydra's error means for the user, in one or two lines."""
+def explain(error: Exception, kind: type) -> str:
+    """What Hydra's error means for the user of settings of this kind, in one or two lines."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={choice} is unknown: choose one of {', '.join(sorted(error.options))}"
@@ -99,21 +145,24 @@ def explain(error: Exception) -> str:
         name, value = ambiguous.groups()
         return f"{name}={value}: commas make a list of it; write \"{name}='{value}'\""
     if deleted := re.match(r"Could not delete from config. '([^']*)'", reason):
-        return f"~{deleted[1]}: a setting cannot be deleted; give it a value, for example null"
+        return f"~{deleted[1]}: there is nothing of this name"
+    if present := re.match(r"Could not append to config. An item is already at '([^']*)'", reason):
+        return f"+{present[1]}: leave out the +, which adds what is not there yet"
     cause = error.__cause__ or error
     key = getattr(cause, "full_key", None)
     if isinstance(error, ConfigCompositionException) and key:
-        return _explain_key(key, reason, str(cause).splitlines()[0])
+        if camera := re.search(r"data\.other_cameras\.[^.=']+", reason):
+            key = key if key.startswith(camera[0]) else camera[0]  # of one that is added, the error has the name alone
+        return _explain_key(key, reason, str(cause).splitlines()[0], kind)
     if absent := re.match(r"Could not override '(\w+)'", reason):
         return f"{absent[1]} is no setting of this command; --help lists them"
     return str(cause).splitlines()[0]
 
 
-def _explain_key(key: str, reason: str, cause: str) -> str:
-    keys = flat(Settings()) | flat(EvaluationSettings())
-    if key not in keys:
-        near = difflib.get_close_matches(key, list(keys), n=1, cutoff=0.5)
-        return f"{key} is no setting: {f'did you mean {near[0]}?' if near else '--help lists them'}"
-    if names := choices(keys[key][0].type):
+def _explain_key(key: str, reason: str, cause: str, kind: type) -> str:
+    if not is_setting(key, kind):
+        return str(no_setting(key, kind))
+    settings = flat(Settings()) | flat(EvaluationSettings())
+    if key in settings and (names := choices(settings[key][0].type)):  # a camera has no choices
         one_of(key, reason.rpartition("=")[2], names)  # raises
     return f"{key}: {cause}"

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from enhance.errors import SettingsError
-from enhance.settings.checks import check, check_bounds
+from enhance.settings.checks import check, check_bounds, no_setting
 from enhance.settings.identity import PLACES
 from enhance.settings.schema import EvaluationSettings, Settings
 from enhance.settings.upgrade import upgraded
@@ -79,11 +79,13 @@ def to_yaml(settings: Settings) -> str:
 
 def _typed(kind: type[T], values: DictConfig | dict[str, Any]) -> T:
     try:
+        if isinstance(values, DictConfig):  # whose own types would let a key pass that a + has added
+            values = OmegaConf.to_container(values, resolve=True)  # type: ignore[assignment]
         settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
     except OmegaConfBaseException as error:
         reason, key = str(error).splitlines()[0], getattr(error, "full_key", None)
         if isinstance(error, ConfigKeyError):
-            raise SettingsError(f"{key} is no setting; --cfg job shows all keys") from error
+            raise no_setting(str(key), kind) from error
         raise SettingsError(f"{key}: {reason}" if key else reason) from error
     assert isinstance(settings, kind)
     return settings

@@ -23,7 +23,7 @@ from enhance.cost.measure import saved_tensors, storage_bytes
 from enhance.data.open import Opened, open_data, with_content
 from enhance.data.pairs import CameraPairs, PairSource
 from enhance.device import choose_device, device_name
-from enhance.errors import RunComplete, SettingsError, UserError
+from enhance.errors import RunComplete, SettingsError, UserError, exit_on_user_error
 from enhance.models.build import build_model
 from enhance.norm.batch import freeze
 from enhance.run import checkpoint
@@ -45,6 +45,8 @@ class SweepCallback(Callback):
     1 if there are any."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        with exit_on_user_error():  # Hydra turns other errors of a callback into warnings, and its own mkdir tells less
+            _make_places(config.get("runs", "."), config.get("results"))
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         swept = {each.key_or_group for each in overrides if each.is_sweep_override()}
         swept |= set(config.hydra.sweeper.params or {})
@@ -78,7 +80,7 @@ def run_job(settings: Settings, swept: str) -> None:
     folder = Path(settings.runs) / settings.sweep / folder_name(swept, run_id)
     results = results_file(settings.runs, settings.sweep, settings.results)
     failure = folder.with_name(f"{folder.name}{_FAILED}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    _make(folder.parent, f"sweep={settings.sweep}")
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             if any(row.get("id") == run_id for row in read_rows(results)):
@@ -96,6 +98,22 @@ def run_job(settings: Settings, swept: str) -> None:
                 print(f"failed: {_last_line(failure)}", flush=True)
     except Timeout:
         print(f"another process is at it: {swept}")
+
+
+def _make_places(runs: str, results: str | None) -> None:
+    _make(Path(runs), f"runs={runs}")
+    if results is not None:
+        if Path(results).is_dir():
+            raise SettingsError(f"results={results} is a folder: give a file, results=FILE.csv, or leave it out")
+        _make(Path(results).parent, f"results={results}")
+
+
+def _make(folder: Path, given: str) -> None:
+    """Make a folder before the first step, not after hours; a `SettingsError` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{given}: {folder} cannot be made ({error.strerror}); choose another place") from error
 
 
 def folder_name(swept: str, run_id: str) -> str:

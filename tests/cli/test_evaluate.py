@@ -86,6 +86,20 @@ def test_a_key_of_a_data_set_that_is_not_chosen_is_told(evaluate, word: str) -> 
     assert_refused(evaluate(word), "data=NAME")
 
 
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("+protocl=all", "protocl is no setting: did you mean protocol?"),
+        ("seed=1", "seed is no setting: --help lists them"),
+        ("batchsize=1", "batchsize is no setting: --help lists them"),
+        ("data=null", "data=null: leave it out, or choose one of demo, "),
+    ],
+)
+def test_an_unknown_key_is_told_with_those_of_this_command(evaluate, make_run, word: str, told: str) -> None:
+    make_run()
+    assert_refused(evaluate(word), told)
+
+
 def test_other_data_and_another_folder_can_be_given(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
     run = make_run()
     write_pairs(tmp_path / "other" / "eval15", range(30, 32))

@@ -64,6 +64,7 @@ def test_check_measures_a_real_step(plan: Callable[..., Ended]) -> None:
     ("words", "told"),
     [
         (("batchsize=2",), "error: batchsize is no setting"),
+        (("+batchsize=2",), "error: batchsize is no setting: did you mean batch_size?"),
         (("norm=xx",), "error: norm=xx is unknown: choose one of"),
         (("batch_size=0",), "error: batch_size=0 is too small"),
         (("batch_size=1", "data.crop=16", "model.depth=4"), "error: batch norm of 128 channels sees 1 value"),

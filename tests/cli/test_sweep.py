@@ -217,6 +217,42 @@ def test_names_hold_what_is_swept_and_may_be_long(sweep: Callable[..., Ended], t
     assert [row["run"] for row in rows(tmp_path)] == [f"model.name={each}" for each in (one, two)]
 
 
+def test_an_unknown_key_is_not_swept(sweep: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = sweep("data=lol_v1", "+batchsize=1,2")
+    assert (ended.code, ended.err) == (2, "error: batchsize is no setting: did you mean batch_size?\n")
+    assert not (tmp_path / "runs" / "sweep").exists()
+
+
+def test_a_sweep_stays_in_the_folder_of_runs(sweep: Callable[..., Ended], tmp_path: Path) -> None:
+    ended = sweep("data=lol_v1", "sweep=..", "seed=0,1")
+    assert (ended.code, ended.err.startswith("error: sweep=.. is no name for a folder")) == (2, True)
+    assert not list(tmp_path.glob("seed-*"))
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("runs={file}", "runs={file}: {file} cannot be made"),
+        ("runs={file}/runs", "runs={file}/runs: {file}/runs cannot be made"),
+        ("results={file}/runs.csv", "results={file}/runs.csv: {file} cannot be made"),
+        ("results={folder}", "results={folder} is a folder: give a file"),
+        ("results=", "results= is a folder: give a file"),
+        (f"sweep={300 * 'a'}", "sweep=aaa"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_the_first_run(
+    run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path, word: str, told: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    places = {"file": tmp_path / "file", "folder": pairs_root}
+    small = ("data=lol_v1", f"data.root={pairs_root}", "batch_size=2", "schedule.steps=2", *TINY)
+    runs = () if word.startswith("runs=") else (f"runs={tmp_path / 'runs'}",)
+    ended = run_script("train.py", "-m", *runs, *small, "seed=0,1", word.format(**places))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: {told.format(**places)}")
+    assert len(ended.err.splitlines()) == 1
+
+
 def test_a_key_cannot_be_deleted(sweep: Callable[..., Ended]) -> None:
     ended = sweep("data=lol_v1", "~objective.vgg")
     assert (ended.code, ended.err) == (
@@ -264,3 +300,10 @@ def test_what_is_no_run_is_told(run_script: Callable[..., Ended], tmp_path: Path
     ended = run_script("scripts/study_report.py", tmp_path)
     assert ended.code == 2
     assert str(tmp_path) in ended.err
+
+
+def test_where_the_tables_cannot_be_written_is_told(run_script: Callable[..., Ended], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        ended = run_script("scripts/study_report.py", ROOT / "docs" / "study" / "runs.csv", "--out", out)
+        assert (ended.code, ended.err.startswith(f"error: {out}: cannot be written (")) == (2, True), ended.err

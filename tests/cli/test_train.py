@@ -411,6 +411,9 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
         (("norm=batch",), "norm=batch is unknown: choose one of bn, bn_"),
         (("model=huge",), "model=huge is unknown: choose one of unet, unet_small, unet_tiny"),
         (("batchsize=4",), "batchsize is no setting: did you mean batch_size?"),
+        (("+batchsize=4",), "batchsize is no setting: did you mean batch_size?"),
+        (("++data.validation_shar=0.5",), "data.validation_shar is no setting: did you mean data.validation_share?"),
+        (("~norm",), "~norm: a setting cannot be deleted; give it a value"),
         (("norm=bn", "norm.num_groups=4"), "norm.num_groups=4 is no option of norm=bn: it has "),
         (("norm=gn", "norm.num_groups=3"), "norm.num_groups=3 does not divide"),
         (("norm=bn_act", "model.activation=gelu"), "model.activation=gelu does not work with norm=bn_act: choose"),
@@ -456,6 +459,15 @@ def test_mistakes_are_told_before_the_first_step(
     assert told in ended.err
     assert len(ended.err.strip().splitlines()) <= 2, ended.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_start_does_not_wait_for_what_it_may_not_need() -> None:
+    """Each takes a fifth of a second, or more, before the first word of a run or of a mistake."""
+    told = (
+        "import sys, train; print({'scipy.stats', 'skimage', 'pandas', 'matplotlib', 'torchvision'} & {*sys.modules})"
+    )
+    ended = subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True)
+    assert ended.stdout == "set()\n", ended.stderr
 
 
 def test_truncated_image_is_named(train: Callable[..., Ended], tmp_path: Path, pairs_root: Path) -> None:

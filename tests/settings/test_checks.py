@@ -96,3 +96,19 @@ def test_an_unknown_name_is_told_with_the_choices_and_the_nearest() -> None:
         one_of("norm", "bnn", (name for name in ("bn", "gn")))
     with pytest.raises(SettingsError, match=r"^norm=xyz is unknown: choose one of bn, gn$"):
         one_of("norm", "xyz", ["bn", "gn"])
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "/tmp", "a/b", "a/", "../a", "a/..", "./a"])
+@pytest.mark.parametrize("key", ["name", "sweep"])
+def test_a_run_and_a_sweep_stay_in_the_folder_of_runs(key: str, name: str) -> None:
+    settings = Settings()
+    setattr(settings, key, name)
+    with pytest.raises(SettingsError, match=f"^{key}={name} is no name for a folder: .*runs= is its place"):
+        check(settings)
+
+
+@pytest.mark.parametrize("name", ["a", "a..b", "...", ".a", "ü ü", "a b", "-"])
+def test_a_folder_may_have_an_odd_name(name: str) -> None:
+    settings = Settings()
+    settings.name = settings.sweep = name
+    check(settings)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from enhance.errors import SettingsError, UserError
 from enhance.settings import command
 from enhance.settings.config import evaluation_from_config
-from enhance.settings.schema import Activation, ModelSettings, Settings
+from enhance.settings.schema import Activation, CameraSettings, ModelSettings, Settings, flat
 
 
 def test_code_and_command_line_mean_the_same_defaults() -> None:
@@ -108,3 +108,90 @@ def test_a_command_ends_with_what_its_task_cannot_do(
     with pytest.raises(SystemExit) as ended:
         run(refuse)
     assert (ended.value.code, capsys.readouterr().err) == (2, "error: x.png: mend it\n")
+
+
+@pytest.mark.parametrize("word", ["+{}typo=1", "++{}typo=1", "+{}typo={{a:1}}"])
+@pytest.mark.parametrize(
+    "group", ["", *sorted({f"{key.rpartition('.')[0]}." for key in flat(Settings()) if "." in key})]
+)
+def test_a_key_that_a_plus_adds_is_told_as_one_without(group: str, word: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{group}typo is no setting"):
+        command.compose([word.format(group)])
+
+
+def test_a_plus_before_what_is_a_setting_sets_it() -> None:
+    settings = command.compose(["+name=x", "++batch_size=3", "+optimizer={lr:0.5}", "++model.activation=tanh"])
+    assert (settings.name, settings.batch_size, settings.optimizer.lr) == ("x", 3, 0.5)
+    assert settings.model.activation is Activation.tanh
+    with pytest.raises(SettingsError, match=r"^\+batch_size: leave out the \+"):
+        command.compose(["+batch_size=3"])
+
+
+@pytest.mark.parametrize("key", ["batch_size", "optimizer", "optimizer.lr", "data.camera", "model", "norm", "norm=bn"])
+def test_a_deletion_does_not_bring_the_default_back(key: str) -> None:
+    """Not even of a group, and over what an experiment says."""
+    with pytest.raises(
+        SettingsError, match=f"^~{key.partition('=')[0]}: a setting cannot be deleted; give it a value$"
+    ):
+        command.compose(["experiment=small_batch", f"~{key}"])
+
+
+def test_a_deletion_of_what_is_no_setting_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"^batchsize is no setting: did you mean batch_size\?"):
+        command.compose(["~batchsize"])
+
+
+def test_what_a_file_adds_can_be_deleted() -> None:
+    settings = command.compose(
+        ["experiment=another_camera", "~data.other_cameras.darker", "~hydra.sweeper.params.norm"]
+    )
+    assert set(settings.data.other_cameras) == {"noisier", "warmer", "all_three"}
+    with pytest.raises(SettingsError, match=r"^~data.other_cameras.darkest: there is nothing"):
+        command.compose(["experiment=another_camera", "~data.other_cameras.darkest"])
+
+
+@pytest.mark.parametrize("value", ["null", "1", "1e3", "true", "[]", "[bn,gn]", "bn,null"])
+@pytest.mark.parametrize("group", ["norm", "model", "data", "experiment"])
+def test_what_is_no_name_of_a_choice_is_told(group: str, value: str) -> None:
+    *_, last = sorted(file.stem for file in (command.CONFIGS / group).iterdir())
+    with pytest.raises(SettingsError, match=rf"^{group}=.*choose one of .*, {last}$"):
+        command.compose([f"{group}={value}"])
+
+
+@pytest.mark.parametrize("word", ["+norm=gn", "++norm=gn", "norm@model=gn", "+norm@foo=gn"])
+def test_a_choice_is_given_by_its_group_alone(word: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(word)}: write norm=gn$"):
+        command.compose([word])
+
+
+@pytest.mark.parametrize("word", ["=1", "+=1", "~=1", "="])
+def test_a_word_without_a_key_is_told(word: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(word)}: not understood; write key=value"):
+        command.compose([word])
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("drker.red_gain=2", r"drker: there is no camera of this name; add one with "),
+        ("drker={red_gain:2}", r"drker: there is no camera of this name; add one with "),
+        ("darker.redgain=2", r"darker.redgain is no setting: did you mean data.other_cameras.darker.red_gain\?"),
+        ("darker.typo=2", r"darker.typo is no setting: "),
+    ],
+)
+def test_a_mistyped_camera_is_told(plus: str, word: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=f"^data.other_cameras.{told}"):
+        command.compose(["experiment=another_camera", f"{plus}data.other_cameras.{word}"])
+
+
+def test_a_value_of_a_camera_is_told() -> None:
+    with pytest.raises(SettingsError, match=r"^data.other_cameras.darker.red_gain: Value 'red' of type 'str'"):
+        command.compose(["experiment=another_camera", "data.other_cameras.darker.red_gain=red"])
+
+
+def test_a_camera_is_added_as_the_message_says() -> None:
+    with pytest.raises(SettingsError, match="there is no camera") as told:
+        command.compose(["data.other_cameras.mine.red_gain=2"])
+    settings = command.compose([str(told.value).split('"')[1]])
+    assert settings.data.other_cameras == {"mine": CameraSettings(red_gain=1.4)}
