@@ -80,11 +80,8 @@ def differentiable_gradients(
     return [next(grads) if need and each is not None else None for each, need in zip(inputs, needed, strict=True)]
 
 
-TWICE = (
-    "BatchNormAct (norm=bn_act) saves no input that could be differentiated twice (create_graph=True): use BatchNorm "
-    "(norm=bn) and an activation"
-)
-OVER_RANKS_TWICE = "SyncBatchNorm (norm=sync_bn) of several processes has no second derivative: use BatchNorm"
+TWICE = "BatchNormAct saves no input to differentiate twice (create_graph=True): use BatchNorm and an activation"
+OVER_RANKS_TWICE = "SyncBatchNorm of several processes has no second derivative: use BatchNorm"
 
 
 class _Normalize(torch.autograd.Function):
