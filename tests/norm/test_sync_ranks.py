@@ -176,6 +176,16 @@ def no_values_on_any_rank(rank: int) -> tuple[list[Tensor], list[Tensor]]:
     return [x.grad, layer.weight.grad, layer.bias.grad], [*before, layer.running_mean, layer.running_var]
 
 
+def second_derivative(rank: int) -> str:
+    x = torch.randn(FOUR, requires_grad=True)
+    y = SyncBatchNorm(CHANNELS)(x)
+    try:
+        torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
 OTHERS = [
     what_is_sent,
     evaluation_of_one_rank,
@@ -185,6 +195,7 @@ OTHERS = [
     data_parallel,
     saved_for_backward,
     compiled,
+    second_derivative,
 ]
 
 
@@ -307,6 +318,10 @@ def test_backward_saves_the_input_and_small_vectors(ranks) -> None:
         only_the_input, small = rank["saved_for_backward"]
         assert only_the_input
         assert small <= 5 * CHANNELS  # weight, bias, mean, what rounding left of it, 1 / std
+
+
+def test_a_second_derivative_is_refused(ranks) -> None:
+    assert all("no second derivative" in rank["second_derivative"] for rank in ranks)
 
 
 def test_a_compiled_layer_computes_the_same(ranks) -> None:
