@@ -275,7 +275,8 @@ def normalize(
     """
     if not x.numel() and means_of is None:
         nothing = x.new_zeros(1, x.shape[1], 1, 1)
-        return plain.affine(x, weight, bias).to(x.dtype), nothing, nothing
+        # Of a copy: without weight and bias it would be x itself, which what follows may change in place.
+        return plain.affine(x.clone(), weight, bias).to(x.dtype), nothing, nothing
     way = implementation(x)
     if way == PLAIN:
         return plain.normalize(x, weight, bias, num_groups, axes, eps)
