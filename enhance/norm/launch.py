@@ -174,7 +174,9 @@ def output(
     grid, (weight, bias) = _Grid.of(x), _dense(weight, bias)
     y = torch.empty_like(x)
     count = float(grid.images * grid.length)
-    buffers = (None,) * 3 if running is None else (running.mean, running.variance, running.tracked)
+    buffers: list[Any] = [None] * 3
+    if running is not None:
+        buffers = [*_dense(running.mean, running.variance), running.tracked]
     momentum = 0.0 if running is None or running.momentum is None else running.momentum
     kernels.output[grid.programs](
         x, y, statistics, weight, bias, *buffers, grid.channels, grid.length, *grid.strides, images, grid.part_length,
@@ -182,7 +184,11 @@ def output(
         ACTIVATION=activation.name, TRACK=running is not None,
         AVERAGE=running is not None and running.momentum is None, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
     )  # fmt: skip
-    if running is not None:  # autograd would not see it, and a graph that keeps the old ones would go on with the new
+    if running is not None:
+        for buffer, moved in zip((running.mean, running.variance), buffers, strict=False):
+            if moved is not buffer:  # a view whose numbers do not lie side by side
+                buffer.copy_(moved)
+        # Autograd would not see it, and a graph that keeps the old ones would go on with the new.
         torch.autograd.graph.increment_version([running.mean, running.variance, running.tracked])
     return y
 
