@@ -83,6 +83,10 @@ def differentiable_gradients(
 
 TWICE = "BatchNormAct saves no input to differentiate twice (create_graph=True): use BatchNorm and an activation"
 OVER_RANKS_TWICE = "SyncBatchNorm of several processes has no second derivative: use BatchNorm"
+OVER_RANKS_PLAIN = (
+    "SyncBatchNorm of several processes takes no transform of torch.func, no forward-mode differentiation and no "
+    "torch.jit.trace in training: use BatchNorm"
+)
 
 
 class _Normalize(torch.autograd.Function):

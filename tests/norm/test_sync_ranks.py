@@ -186,6 +186,29 @@ def second_derivative(rank: int) -> str:
     return ""
 
 
+def transformed(rank: int) -> list[str]:
+    """What is said to torch.func, forward mode and torch.jit.trace."""
+    layer, (x, _) = SyncBatchNorm(CHANNELS, track_running_stats=False), SPLITS["unequal"].parts()[rank]
+
+    def forward_mode() -> object:
+        with torch.autograd.forward_ad.dual_level():
+            return layer(torch.autograd.forward_ad.make_dual(x, x))
+
+    said = []
+    for transform in (
+        lambda: torch.func.grad(lambda each: layer(each).tanh().sum())(x),
+        lambda: torch.func.vmap(layer)(x[None]),
+        forward_mode,
+        lambda: torch.jit.trace(layer, (x,), check_trace=False),
+    ):
+        try:
+            transform()
+            said.append("nothing")
+        except RuntimeError as error:
+            said.append(str(error))
+    return said
+
+
 OTHERS = [
     what_is_sent,
     evaluation_of_one_rank,
@@ -196,6 +219,7 @@ OTHERS = [
     saved_for_backward,
     compiled,
     second_derivative,
+    transformed,
 ]
 
 
@@ -327,3 +351,10 @@ def test_a_second_derivative_is_refused(ranks) -> None:
 def test_a_compiled_layer_computes_the_same(ranks) -> None:
     for rank in ranks:
         torch.testing.assert_close(*rank["compiled"], rtol=1e-4, atol=1e-5)
+
+
+def test_what_sees_one_rank_alone_is_refused(ranks) -> None:
+    """It computed the batch norm of each rank's own images, in silence."""
+    for rank in ranks:
+        assert len(rank["transformed"]) == 4
+        assert all("takes no transform of torch.func" in said for said in rank["transformed"])
