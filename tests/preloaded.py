@@ -2,7 +2,7 @@
 
 import gc
 
-import torch._dynamo
+import torch._dynamo  # noqa: F401
 
 import enhance.studies.sweep  # noqa: F401 -- all of train.py
 

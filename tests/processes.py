@@ -10,8 +10,9 @@ import runpy
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -32,10 +33,20 @@ class Ended:
 class Begun:
     """A script in a process of its own."""
 
-    process: int
+    process: subprocess.Popen[bytes] | BaseProcess
     code: Callable[[], int | None]  # None while it runs; -N where signal N killed it
     out: Path
     err: Path
+
+    def send(self, signal: int) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal)
+
+    def kill(self) -> None:
+        """Where it still runs."""
+        if self.code() is None:
+            self.process.kill()
+            self.end()
 
     def await_line(self, beginning: str) -> None:
         """Return when it has printed a line that begins so, or has ended."""
@@ -49,35 +60,26 @@ class Begun:
         return Ended(code, self.out.read_text(), self.err.read_text())
 
 
-def begin_python(script: str, arguments: list[str], out: Path, err: Path) -> Begun:
+def begin_python(script: str, arguments: Sequence[str], out: Path, err: Path) -> Begun:
     """`python SCRIPT ...` in the repository, as a user starts it."""
     with out.open("w") as of_out, err.open("w") as of_err:
         process = subprocess.Popen([sys.executable, script, *arguments], cwd=ROOT, stdout=of_out, stderr=of_err)
-    return Begun(process.pid, process.poll, out, err)
+    return Begun(process, process.poll, out, err)
 
 
-def begin_forked(
-    script: str, arguments: list[str], out: Path, err: Path, first: Callable[[], None] | None = None
-) -> Begun:
-    """The same, started in a moment.
-
-    Args:
-        first: what the process does to itself before it begins; at the top level of a module.
-    """
+def begin_forked(script: str, arguments: Sequence[str], out: Path, err: Path) -> Begun:
+    """The same, started in a moment."""
     out.touch()
     err.touch()
-    process = multiprocessing.get_context(METHOD).Process(target=_run, args=(script, arguments, out, err, first))
+    process = multiprocessing.get_context(METHOD).Process(target=_run, args=(script, arguments, out, err))
     process.start()
-    assert process.pid is not None
-    return Begun(process.pid, lambda: process.exitcode, out, err)
+    return Begun(process, lambda: process.exitcode, out, err)
 
 
-def _run(script: str, arguments: list[str], out: Path, err: Path, first: Callable[[], None] | None) -> None:
+def _run(script: str, arguments: Sequence[str], out: Path, err: Path) -> None:
     for number, file in ((1, out), (2, err)):
         with file.open("w") as opened:
             os.dup2(opened.fileno(), number)
     os.chdir(ROOT)
     sys.argv = [script, *arguments]
-    if first is not None:
-        first()
     runpy.run_path(str(ROOT / script), run_name="__main__")

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.cli.conftest import ROOT, Ended
+from tests.processes import ROOT, Ended
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to another process are POSIX's")

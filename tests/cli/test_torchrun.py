@@ -14,8 +14,8 @@ import torch
 
 from enhance.run import checkpoint
 from enhance.run.checkpoint import LAST
-from tests.cli.conftest import ROOT, Ended
 from tests.cli.test_train import TINY
+from tests.processes import ROOT, Ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="gloo's rendezvous, signals and /proc of Linux")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
