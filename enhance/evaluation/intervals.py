@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from enhance.data.pairs import PairSource
 from enhance.data.scenes import group_scenes
@@ -38,6 +37,8 @@ def interval(values: Sequence[float], scenes: np.ndarray) -> tuple[float, float]
     """
     if not all(math.isfinite(value) for value in values) or len(np.unique(scenes)) < 2:
         return None
+    from scipy.stats import bootstrap  # half a second, which no command waits for that needs no interval
+
     counts = np.bincount(scenes)
     sums = np.bincount(scenes, weights=np.asarray(values))
     ends = bootstrap(
