@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from enhance.device import available_memory
+from enhance.device import available_memory, choose_device
 from enhance.errors import SettingsError
 from enhance.inference.fold import fold_batch_norms
+from enhance.inference.pictures import Picture, each
 from enhance.inference.tiles import cut, enhance_tiles, lacks_running_statistics, side_within
 from enhance.models.model import EnhancementModel
 from enhance.models.residual import SMALLEST_SIDE
@@ -83,8 +84,8 @@ class Enhancer(AnySize):
         SettingsError: `max_gib` has no room for a pixel, or is no limit at all.
 
     Example:
-        >>> enhancer = Enhancer.load(Path("runs/mine/checkpoints/best.pt"), torch.device("cpu"))
-        >>> bright = enhancer.enhance(dark)
+        >>> enhancer = Enhancer.load("runs/mine")
+        >>> bright = enhancer.enhance(Image.open("dark.jpg"))
     """
 
     def __init__(self, model: EnhancementModel, device: torch.device, max_gib: float = MAX_GIB) -> None:
@@ -93,6 +94,20 @@ class Enhancer(AnySize):
         super().__init__(folded, device, side_within(folded, max_gib, device))
 
     @classmethod
-    def load(cls, path: Path, device: torch.device, max_gib: float = MAX_GIB) -> "Enhancer":
-        """The enhancer of a checkpoint file; raises `CheckpointError` as `checkpoint.load` and `load_model`."""
+    def load(cls, run: str | Path, device: str | torch.device = "auto", max_gib: float = MAX_GIB) -> "Enhancer":
+        """The enhancer of a run folder (its best.pt) or of a checkpoint file.
+
+        Args:
+            device: "auto" takes a CUDA device where there is one.
+
+        Raises:
+            CheckpointError: as `checkpoint.locate`, `checkpoint.load` and `load_model`.
+        """
+        path = checkpoint.locate(str(run), runs="runs")
+        device = device if isinstance(device, torch.device) else choose_device(device)
         return cls(checkpoint.load_model(checkpoint.load(path), path, device), device, max_gib)
+
+    def enhance(self, picture: Picture) -> Picture:  # type: ignore[override]  # more kinds than its base
+        """A picture of any size, or each of a batch: of a kind, type and layout of `pictures.each`, as which it comes
+        back. Raises what that raises, and `SettingsError` as `AnySize.enhance`."""
+        return each(picture, super().enhance)
