@@ -79,6 +79,22 @@ class Opened:
             pairs = None if self.data.through_camera else _find(self.data, "test")
         return _open_parts({"test": pairs}, self.data)["test"] if pairs else None
 
+    @cached_property
+    def whole(self) -> PairSource | None:
+        """All pairs, where nothing but `data.validation_share` would part them; else None."""
+        undivided = self.listed.keys() == {"training"} and self.data.split is None
+        return _open_parts({"all": self.listed["training"]}, self.data)["all"] if undivided else None
+
+    def count(self) -> int:
+        """How many pairs there are in all, before any is left out."""
+        test = [] if self.split_has_test or self.data.through_camera else _find(self.data, "test") or []
+        try:
+            return len(test) + sum(map(len, self.listed.values()))
+        except DataError:
+            if not test:
+                raise
+            return len(test)  # test folders alone
+
     @property
     def split_has_test(self) -> bool:
         """Whether `data.split` names test pairs."""
@@ -108,7 +124,12 @@ class Opened:
 
     @cached_property
     def _training_and_validation(self) -> tuple[PairSource, PairSource]:
-        parts = _open_parts({part: pairs for part, pairs in self.listed.items() if part != "test"}, self.data)
+        listed = {part: pairs for part, pairs in self.listed.items() if part != "test"}
+        for part in ("training", "validation") if self.data.split is not None else ():
+            if part not in listed:  # asked here, since all may be there to test on
+                count = sum(map(len, self.listed.values()))
+                raise DataError(f"data.split={self.data.split}: none of the {count} pairs here is for {part}; add some")
+        parts = _open_parts(listed, self.data)
         training, count = parts["training"], self.data.training_images
         if count is not None:
             if count > len(training):
@@ -143,9 +164,6 @@ def _split(path: Path, pairs: list[Pair[Any]]) -> dict[str, list[Pair[Any]]]:
     if absent := [pair.name for pair in pairs if pair.name not in part_of]:
         raise DataError(f"data.split={path}: names no part for {shortened(absent)}; add them, or leave data.split out")
     parts = {part: [pair for pair in pairs if part_of[pair.name] == part] for part in _PARTS}
-    for part in ("training", "validation"):
-        if not parts[part]:
-            raise DataError(f"data.split={path}: none of the {len(pairs)} pairs here is for {part}; add some")
     return {part: chosen for part, chosen in parts.items() if chosen}
 
 
