@@ -4,7 +4,6 @@ import argparse
 import time
 from pathlib import Path
 
-from enhance.data.images import SUFFIXES, other_files, shortened
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation.variants import check_statistics
@@ -51,8 +50,6 @@ def main() -> None:
         raise SettingsError(f"--quality {arguments.quality} is out of range: it is between 1 and 100")
     pairs = pair_with_targets(arguments.photos, arguments.out, arguments.overwrite)
     path = checkpoint.locate(arguments.checkpoint, runs="runs")
-    if arguments.photos.is_dir() and (others := other_files(arguments.photos)):
-        print(f"passed over, not images of the kinds {' '.join(SUFFIXES)}: {shortened(others)}")
     loaded, device = checkpoint.load(path), choose_device(arguments.device)
     model = checkpoint.load_model(loaded, path, device)
     start = time.perf_counter()

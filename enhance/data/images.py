@@ -4,8 +4,10 @@ import errno
 import io
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -127,12 +129,24 @@ def to_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C")).div_(255)
 
 
-def list_images(folder: Path) -> list[Path]:
-    """The image files directly in `folder`, sorted by name; hidden files are skipped. Raises `DataError` where the
-    folder is missing or holds no image, which says what was looked for and found, or a name cannot be printed."""
+def list_images(folder: Path, within: bool = False) -> list[Path]:
+    """The image files directly in `folder`, sorted by name; hidden files are skipped, and what else is there is told.
+    Raises `DataError` where the folder is missing or holds no image, which says what was looked for and found, or a
+    name cannot be printed.
+
+    Args:
+        within: where none lies in it directly, those of the folders in it.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; it should hold images ({' '.join(SUFFIXES)})")
-    images = sorted(path for path in folder.iterdir() if _is_image(path))
+    files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if within and not any(map(_is_image, files)):
+        below = (path for path in folder.rglob("*") if path.is_file())
+        files = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    images = sorted(path for path in files if _is_image(path))
+    if images and (others := Counter(sorted(_kind(path) for path in files if not _is_image(path)))):
+        kinds = ", ".join(f"{count} {kind}{'s' * (kind == 'folder' and count > 1)}" for kind, count in others.items())
+        tell(f"passed over in {folder}, not images that are read: {kinds}")
     if not images:
         raise DataError(f"{folder}: no images here (looked for {' '.join(SUFFIXES)}; found {contents(folder)})")
     for path in images:
@@ -142,12 +156,17 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def other_files(folder: Path) -> list[str]:
-    """Names of what `list_images` skips in a folder but for hidden files; those of folders end in /."""
-    return _names(path for path in folder.iterdir() if not _is_image(path) and not path.name.startswith("."))
+def _kind(path: Path) -> str:
+    return "folder" if path.is_dir() else path.suffix.lower() or "without suffix"
+
+
+@cache
+def tell(line: str) -> None:
+    """Print a line once a process, however often data are opened."""
+    print(line, flush=True)
 
 
 def _names(paths: Iterable[Path]) -> list[str]:

@@ -17,7 +17,8 @@ from PIL import Image
 
 from enhance.data.cache import OpenedImage, open_images
 from enhance.data.images import list_images, shortened
-from enhance.data.layouts import LAYOUTS, Pair, data_root, find_pairs
+from enhance.data.layouts import LAYOUTS, data_root, find_pairs
+from enhance.data.matching import Pair
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.data.shards import Member, find_shards, open_members
@@ -29,7 +30,7 @@ SMALLEST_TO_SCORE = 16  # pixels of a side: the U-Net needs as many (tests see t
 
 _PARTS = ("training", "validation", "test")
 _OLDER = {"report": "test"}  # what split files of this project called the test part before
-_PLACES_OF = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split")}
+_PLACES_OF = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split", "pattern")}
 
 
 def open_data(data: DataSettings) -> "Opened":
@@ -38,7 +39,7 @@ def open_data(data: DataSettings) -> "Opened":
     one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
     if data.other_cameras and not data.through_camera:
         raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")
-    for key in ("root", "val_root", "low", "normal", "split"):
+    for key in ("root", "val_root", "low", "normal", "split", "pattern"):
         if (value := getattr(data, key)) is not None and key not in _PLACES_OF.get(data.name, ("root", "split")):
             cure = "choose the data set that lies there, such as data=photos, pairs or lol_v1"
             raise DataError(f"data.{key}={value} means nothing to data={data.name}; {cure}")
@@ -127,8 +128,8 @@ class Opened:
         listed = {part: pairs for part, pairs in self.listed.items() if part != "test"}
         for part in ("training", "validation") if self.data.split is not None else ():
             if part not in listed:  # asked here, since all may be there to test on
-                count = sum(map(len, self.listed.values()))
-                raise DataError(f"data.split={self.data.split}: none of the {count} pairs here is for {part}; add some")
+                pairs = sum(map(len, self.listed.values()))
+                raise DataError(f"data.split={self.data.split}: none of the {pairs} pairs here is for {part}; add some")
         parts = _open_parts(listed, self.data)
         training, count = parts["training"], self.data.training_images
         if count is not None:
@@ -184,6 +185,7 @@ def _open_parts(listed: dict[str, list[Pair[Any]]], data: DataSettings) -> dict[
 def _open_images(listed: dict[str, list[Pair[Any]]], data: DataSettings, skipped: list[str]) -> dict[Any, OpenedImage]:
     """The image of each file; `skipped` gets why others cannot be used (`data.on_error`)."""
     files = [file for pairs in listed.values() for pair in pairs for file in (pair.low, pair.normal) if file]
+    files = list(dict.fromkeys(files))  # many dark images may have one reference
     reasons = skipped if data.on_error == "skip" else None
     if data.name == "demo":
         return {image: image for image in files}  # in memory already

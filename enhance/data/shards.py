@@ -16,7 +16,8 @@ from PIL import ExifTags
 
 from enhance.data.cache import OpenedImage
 from enhance.data.images import SUFFIXES, contents, decoding, read_image, shortened
-from enhance.data.layouts import Pair, data_root
+from enhance.data.layouts import data_root
+from enhance.data.matching import Pair
 from enhance.errors import DataError
 from enhance.settings.schema import DataSettings
 

@@ -73,6 +73,9 @@ class DataSettings:
     split: str | None = option(
         None, "CSV file of name and part (training, validation, test) of each pair; null: by the share", role=PLACE
     )
+    pattern: str | None = option(
+        None, "pairs: names of the dark and of the other images without suffix, such as KEY_dark:KEY; ANY is anything"
+    )
     content: str | None = option(None, "fingerprint of the images' names and sizes; a run notes it, and refuses others")
     crop: int = option(128, "side of a training crop, in pixels", least=16)
     exposure_epochs: float | None = option(
