@@ -22,6 +22,7 @@ from enhance.data.matching import Pair
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.data.shards import Member, find_shards, open_members
+from enhance.data.usable import size_text, usable_pairs
 from enhance.errors import DataError
 from enhance.settings.checks import one_of
 from enhance.settings.schema import DataSettings
@@ -172,7 +173,7 @@ def _open_parts(listed: dict[str, list[Pair[Any]]], data: DataSettings) -> dict[
     """All images decoded in one go; a validation part is held out of training where none is listed."""
     skipped: list[str] = []
     images = _open_images(listed, data, skipped)
-    parts = {part: _paired(pairs, images, skipped) for part, pairs in listed.items()}
+    parts = {part: usable_pairs(pairs, images, skipped, data) for part, pairs in listed.items()}
     if parts.keys() == {"training"}:
         pairs = parts["training"]
         # of archives by name alone, for the scenes would take decoding all
@@ -194,32 +195,10 @@ def _open_images(listed: dict[str, list[Pair[Any]]], data: DataSettings, skipped
     return open_images(files, data.cache_gib, data.cache, reasons)
 
 
-def _paired(pairs: list[Pair[Any]], images: dict[Any, OpenedImage], skipped: list[str]) -> list[Pair[OpenedImage]]:
-    """The pairs of which both images can be used, and are of one size."""
-    opened, odd = [], []
-    for pair in pairs:
-        low, normal = images.get(pair.low), images.get(pair.normal)
-        if normal is None or (low is None and pair.low is not None):
-            continue
-        if low is not None and low.size != normal.size:
-            odd.append(f"{pair.low} {_text(low)} and {pair.normal} {_text(normal)}")
-        opened.append(Pair(pair.name, low, normal))
-    if not opened:
-        raise DataError(f"none of the images can be used: {shortened(skipped)}")
-    if odd:
-        raise DataError(f"{len(odd)} pairs differ in size, width x height: {shortened(odd)}; replace or remove them")
-    return opened
-
-
-def _text(image: OpenedImage) -> str:
-    height, width = image.size
-    return f"{width}x{height}"
-
-
 def _source(part: str, pairs: list[Pair[OpenedImage]], skipped: list[str], data: DataSettings) -> PairSource:
     """A part whose images, where they are to be scored, are as large as the U-Net and SSIM need them."""
     names, normal = [pair.name for pair in pairs], [pair.normal for pair in pairs]
-    small = [f"{image.name} {_text(image)}" for image in normal if min(image.size) < SMALLEST_TO_SCORE]
+    small = [f"{image.name} {size_text(image)}" for image in normal if min(image.size) < SMALLEST_TO_SCORE]
     if small and part != "training":
         count, least = f"{len(small)} of {len(normal)}", f"{SMALLEST_TO_SCORE}x{SMALLEST_TO_SCORE} px"
         raise DataError(f"{count} images to score are smaller than {least}: {shortened(small)}; remove them")
