@@ -24,7 +24,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("out", metavar="OUT", type=Path, help="a folder; for one photograph also a file name")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already there")
     parser.add_argument("--strength", type=float, default=1, help="0 leaves the photograph as it is (default: 1)")
-    parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default: 95)")
+    parser.add_argument("--quality", type=int, default=95, help="of JPEG, WebP, AVIF and HEIC, 1 to 100 (default: 95)")
     parser.add_argument(
         "--max-memory",
         type=float,

@@ -16,10 +16,9 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from enhance.data.kinds import READ, SUFFIXES, develop, is_raw, missing
 from enhance.errors import DataError, UserError
 from enhance.files import replacing, writing
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 # Pillow refuses from 179 megapixels on, and warns of an attack from half as many on, which cameras reach.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -29,7 +28,7 @@ def read_image(path: Path | str, stored: BinaryIO | None = None) -> np.ndarray:
     """Decode an image file as sRGB, turned as its EXIF orientation says.
 
     Grey becomes three equal channels; an alpha channel is dropped, so that the colours are those that the file
-    stores; 16-bit grey is rounded to 8 bits, 16-bit colour keeps its high byte (Pillow's own way).
+    stores; 16-bit grey and camera raw are rounded to 8 bits, 16-bit colour keeps its high byte (Pillow's own way).
 
     Args:
         stored: the file itself, where it lies within another; `path` then is for messages.
@@ -40,6 +39,8 @@ def read_image(path: Path | str, stored: BinaryIO | None = None) -> np.ndarray:
     Raises:
         DataError: the file is missing, cannot be decoded, or is cut off.
     """
+    if is_raw(path):
+        return np.rint(develop(path, stored) / np.float32(257)).astype(np.uint8)
     with decoding(path, stored) as file:
         return np.array(to_rgb(ImageOps.exif_transpose(file)))
 
@@ -53,7 +54,8 @@ def decoding(path: Path | str, stored: BinaryIO | None = None) -> Iterator[Image
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such image file; bring it back, or give another") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
+        cure = missing(path) or "replace or remove it"
+        raise DataError(f"{path}: not an image file that Pillow can decode; {cure}") from error
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise DataError(f"{path}: more than {most:.0f} megapixels are refused, for safety; make it smaller") from error
@@ -138,7 +140,7 @@ def list_images(folder: Path, within: bool = False) -> list[Path]:
         within: where none lies in it directly, those of the folders in it.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; it should hold images ({' '.join(SUFFIXES)})")
+        raise DataError(f"{folder}: no such folder; it should hold images ({READ})")
     files = [path for path in folder.iterdir() if not path.name.startswith(".")]
     if within and not any(map(_is_image, files)):
         below = (path for path in folder.rglob("*") if path.is_file())
@@ -146,9 +148,10 @@ def list_images(folder: Path, within: bool = False) -> list[Path]:
     images = sorted(path for path in files if _is_image(path))
     if images and (others := Counter(sorted(_kind(path) for path in files if not _is_image(path)))):
         kinds = ", ".join(f"{count} {kind}{'s' * (kind == 'folder' and count > 1)}" for kind, count in others.items())
-        tell(f"passed over in {folder}, not images that are read: {kinds}")
+        tell("; ".join([f"passed over in {folder}, not images that are read: {kinds}", *_cures(files)]))
     if not images:
-        raise DataError(f"{folder}: no images here (looked for {' '.join(SUFFIXES)}; found {contents(folder)})")
+        cure = "".join(f"; {cure}" for cure in _cures(files))
+        raise DataError(f"{folder}: no images here (looked for {READ}; found {contents(folder)}){cure}")
     for path in images:
         if not path.name.isprintable():  # of another encoding, or with a line break: no report could name it
             raise DataError(f"{folder}: the file name {path.name!r} cannot be printed; rename it")
@@ -157,6 +160,11 @@ def list_images(folder: Path, within: bool = False) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def _cures(files: list[Path]) -> list[str]:
+    """How to get what would read more of the files."""
+    return sorted({cure for path in files if (cure := missing(path)) is not None})
 
 
 def _kind(path: Path) -> str:

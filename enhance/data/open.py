@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from enhance.data.cache import OpenedImage, open_images
 from enhance.data.images import list_images, shortened
+from enhance.data.kinds import stored_size
 from enhance.data.layouts import LAYOUTS, data_root, find_pairs
 from enhance.data.matching import Pair
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
@@ -232,7 +232,6 @@ def _stored_size(file: Any) -> tuple[int, int]:
     try:
         if isinstance(file, Member):
             return file.size()[::-1]
-        with Image.open(Path(file)) as image:
-            return image.size
+        return stored_size(Path(file))
     except Exception:  # Pillow raises many kinds, for as many kinds of damage; opening the data names it
         return 0, 0

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import ExifTags
 
 from enhance.data.cache import OpenedImage
-from enhance.data.images import SUFFIXES, contents, decoding, read_image, shortened
+from enhance.data.images import contents, decoding, read_image, shortened
+from enhance.data.kinds import SUFFIXES, is_raw
 from enhance.data.layouts import data_root
 from enhance.data.matching import Pair
 from enhance.errors import DataError
@@ -97,7 +98,7 @@ def _members(archive: Path) -> Iterator[tuple[str, str, Member]]:
                 folder, _, base = entry.name.rpartition("/")
                 stem, _, kind = base.partition(".")
                 side = _SIDES.get(kind.partition(".")[0].lower())
-                if not entry.isfile() or side is None or Path(base).suffix.lower() not in SUFFIXES:
+                if not entry.isfile() or side is None or not _is_image(base):
                     continue
                 if entry.offset_data + entry.size > end:
                     raise DataError(f"{archive}: cut off within {entry.name}; replace it")
@@ -105,6 +106,11 @@ def _members(archive: Path) -> Iterator[tuple[str, str, Member]]:
                 yield key, side, Member(str(archive), entry.name, entry.offset_data, entry.size)
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"{archive}: not a tar archive without compression ({error}); replace it") from error
+
+
+def _is_image(name: str) -> bool:
+    """But for camera raw, whose head does not say its size."""
+    return Path(name).suffix.lower() in SUFFIXES and not is_raw(name)
 
 
 def open_members(members: Sequence[Member], skipped: list[str] | None) -> dict[Member, OpenedImage]:

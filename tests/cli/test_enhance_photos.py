@@ -166,7 +166,7 @@ def test_what_is_passed_over_is_said(enhance, make_run, photos: Path, tmp_path: 
     assert line.endswith(": 2 .mp4, 1 folder, 1 without suffix")
 
 
-@pytest.mark.parametrize(("photo", "out"), [("odd.png", "bright.heic"), ("plain", "out"), ("plain", "out.gz")])
+@pytest.mark.parametrize(("photo", "out"), [("odd.png", "bright.svg"), ("plain", "out"), ("plain", "out.gz")])
 def test_a_kind_that_cannot_be_written_is_told_before_the_work(
     enhance, make_run, photos: Path, tmp_path: Path, photo: str, out: str
 ) -> None:
