@@ -80,7 +80,8 @@ def image_format(path: Path) -> str:
     """Pillow's name of the format that the suffix stands for; a `DataError` where it is none that can be written."""
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None or kind not in Image.SAVE:
-        raise DataError(f"{path}: no format to write for the suffix '{path.suffix}'; use for example .png")
+        cure = (None if is_raw(path) else missing(path)) or "use for example .png"
+        raise DataError(f"{path}: no format to write for the suffix '{path.suffix}'; {cure}")
     return kind
 
 
