@@ -90,7 +90,7 @@ def _by_another_rule(lows: Collection[str], normals: Collection[str]) -> tuple[d
         return partners, "names are paired but for upper and lower case"
     first = next(iter(lows))
     found = {}
-    for affixes in {_affixes(first, normal) for normal in normals}:
+    for affixes in dict.fromkeys(_affixes(first, normal) for normal in normals):
         if partners := _by_affixes(lows, normals, affixes):
             found[tuple(partners.items())] = affixes
     if len(found) == 1:  # else the names leave a choice
@@ -104,16 +104,17 @@ def _by_another_rule(lows: Collection[str], normals: Collection[str]) -> tuple[d
 def _affixes(low: str, normal: str) -> tuple[str, str, str, str]:
     """What is around the longest text that both names share: no number and no word is cut in two."""
     at, other_at, size = SequenceMatcher(None, low.lower(), normal.lower(), autojunk=False).find_longest_match()
-    while size and any(_are_one_word(name[start - 1 : start + 1]) for name, start in ((low, at), (normal, other_at))):
+    while size and any(_cuts(name, start) for name, start in ((low, at), (normal, other_at))):
         at, other_at, size = at + 1, other_at + 1, size - 1
-    ends = ((low, at), (normal, other_at))
-    while size and any(_are_one_word(name[start + size - 1 : start + size + 1]) for name, start in ends):
+    while size and any(_cuts(name[::-1], len(name) - start - size) for name, start in ((low, at), (normal, other_at))):
         size -= 1
     return low[:at], low[at + size :], normal[:other_at], normal[other_at + size :]
 
 
-def _are_one_word(two: str) -> bool:
-    return len(two) == 2 and (two.isdigit() or two.isalpha())
+def _cuts(name: str, start: int) -> bool:
+    """Whether a text that begins there begins within a word or a number, or with what parts them."""
+    before, first = name[max(start - 1, 0) : start], name[start]
+    return not first.isalnum() or (before.isdigit() and first.isdigit()) or (before.isalpha() and first.isalpha())
 
 
 def _by_affixes(

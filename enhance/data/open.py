@@ -119,7 +119,10 @@ class Opened:
             folders = {"training": data_root(data)}
             if data.val_root is not None:
                 folders["validation"] = Path(data.val_root)
-            return {part: [Pair(path.name, None, path) for path in list_images(at)] for part, at in folders.items()}
+            return {
+                part: [Pair(path.relative_to(at).as_posix(), None, path) for path in list_images(at, within=True)]
+                for part, at in folders.items()
+            }
         pairs = _find(data, "train")
         assert pairs is not None  # only the test split may be missing
         return {"training": pairs} if data.split is None else _split(Path(data.split), pairs)

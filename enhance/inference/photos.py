@@ -36,7 +36,8 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
         named = out.suffix.lower() in Image.registered_extensions() and not out.is_dir()
         pairs = [(photos, out if named else out / _result_name(photos))]
     else:
-        pairs = [(path, out / _result_name(path)) for path in list_images(photos)]
+        images = list_images(photos, within=True)
+        pairs = [(path, out / path.relative_to(photos).with_name(_result_name(path))) for path in images]
     one_of: dict[Path, Path] = {}
     for photo, target in pairs:
         if (other := one_of.setdefault(target, photo)) != photo:

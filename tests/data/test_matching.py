@@ -16,7 +16,7 @@ WriteFolder = Callable[..., Path]
 @pytest.mark.parametrize(
     ("pairs", "told"),
     [
-        ({"1_low.png": "1_high.png", "2_low.png": "2_high.png", "12_low.png": "12_high.png"}, "KEYlow and KEYhigh"),
+        ({"1_low.png": "1_high.png", "2_low.png": "2_high.png", "12_low.png": "12_high.png"}, "KEY_low and KEY_high"),
         ({"x_dark.jpg": "x.png", "y_dark.jpg": "y.png"}, "KEY_dark and KEY"),
         ({"low1.png": "high1.png", "low2.png": "high2.png"}, "lowKEY and highKEY"),
         ({"IMG_1.png": "img_1.png", "IMG_2.png": "img_2.png"}, "upper and lower case"),
