@@ -107,6 +107,6 @@ def _is_own(data: DataSettings, trained: DataSettings) -> bool:
 
 def _as_trained(data: DataSettings, trained: DataSettings) -> DataSettings:
     """With what the run says of its own data where `data` says nothing."""
-    places = {key: getattr(data, key) or getattr(trained, key) for key in (*_PLACES, "split", "pattern")}
+    places = {key: getattr(data, key) or getattr(trained, key) for key in (*_PLACES, "split", "pattern", "resize")}
     camera = trained.camera if data.camera == CameraSettings() else data.camera
     return dataclasses.replace(data, **places, camera=camera, validation_share=trained.validation_share)

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from torch import Tensor
 
 from enhance.data.images import image_format, to_pixels
-from enhance.data.kinds import result_suffix, stored_size
+from enhance.data.kinds import SUFFIXES, result_suffix, stored_size
 from enhance.data.photo import Photo, read_photo, write_photo
 from enhance.device import out_of_memory_hint
 from enhance.errors import DataError, UserError
@@ -117,7 +117,9 @@ def build(page: Page) -> gr.Blocks:
         gr.Markdown("# enhance\nDrop a dark photograph, and draw the line to compare.", elem_id="title")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
-                file = gr.File(label="Photograph", file_types=["image"], type="filepath", height=170, elem_id="photo")
+                file = gr.File(
+                    label="Photograph", file_types=["image", *SUFFIXES], type="filepath", height=170, elem_id="photo"
+                )
                 strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", elem_id="strength")
                 model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1, elem_id="model")
                 download = gr.DownloadButton("Download", interactive=False, variant="primary", elem_id="download")

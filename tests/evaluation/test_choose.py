@@ -10,7 +10,7 @@ from PIL import Image
 from enhance.data.open import open_data
 from enhance.errors import DataError
 from enhance.evaluation.choose import choose_pairs, seen_in_training
-from enhance.settings.schema import CameraSettings, DataSettings, Settings
+from enhance.settings.schema import CameraSettings, DataSettings, Settings, Side
 from tests.small_data import draw_scene, write_pairs
 
 SCENES = range(8)  # of the run: six to train on, two for validation
@@ -63,6 +63,17 @@ def test_its_own_data_have_the_runs_parts_however_they_are_named(run: Settings, 
     assert other.source.names == ["2", "6"]
     (warning,) = other.warnings
     assert f"the scenes of {len({'2', '6'} & {*trained_on(run)})} of these 2 images" in warning
+
+
+def test_its_own_data_are_paired_as_the_run_paired_them(run: Settings, tmp_path: Path) -> None:
+    for scene in SCENES:
+        low = tmp_path / "pairs" / "our485" / "low" / f"{scene}.png"
+        Image.open(low).resize((28, 20)).save(low.with_name(f"{scene}-of-night.png"))
+        low.unlink()
+    root = str(tmp_path / "pairs" / "our485")
+    run.data = replace(run.data, name="pairs", root=root, pattern="KEY-of-ANY:KEY", resize=Side.low)
+    wanted = choose_pairs(run, None).source.names
+    assert choose_pairs(run, DataSettings("pairs", root=f"{root}/")).source.names == wanted
 
 
 def test_its_own_photographs_are_seen_through_its_camera(run: Settings, tmp_path: Path) -> None:
