@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from enhance.data.cache import open_images
 from enhance.data.images import new_folder, write_image
-from enhance.data.layouts import by_stem
+from enhance.data.matching import by_stem
 from enhance.data.pairs import CameraPairs
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.errors import exit_on_user_error
@@ -47,7 +47,8 @@ def main() -> None:
         source = CameraPairs(list(photos), images, camera)
         for split, part in (("our485", train), ("eval15", test)):
             for side in ("low", "high"):
-                (folder / split / side).mkdir(parents=True)
+                for index in part:
+                    (folder / split / side / source.names[index]).parent.mkdir(parents=True, exist_ok=True)
             for index in tqdm(part, split, unit="pair", disable=None):
                 for side, image in zip(("low", "high"), source.whole(index), strict=True):
                     write_image(folder / split / side / f"{source.names[index]}.png", image)

@@ -74,7 +74,7 @@ def no_setting(key: str, kind: type) -> SettingsError:
             cure = f'add one with "+data.other_cameras={{{other[1]}:{{red_gain:1.4}}}}"'
             return SettingsError(f"{key}: there is no camera of this name; {cure}")
         keys = [f"{other[0]}.{name}" for name in vars(CameraSettings())]
-    near = difflib.get_close_matches(key, keys, n=1)
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.65)
     return SettingsError(f"{key} is no setting: {f'did you mean {near[0]}?' if near else '--help lists them'}")
 
 

@@ -97,3 +97,12 @@ def test_mistakes_are_told(
     ended = run_script(SCRIPT, run, run, *words)
     assert ended.code == 2
     assert ended.err.startswith("error: ")
+
+
+def test_own_pairs_are_scored_whole(
+    run_script: Callable[..., Ended], two_runs: tuple[Path, Path], write_pairs: Callable[..., None], tmp_path: Path
+) -> None:
+    write_pairs(tmp_path / "own", range(30, 36))
+    ended = run_script(SCRIPT, *two_runs, "--data", "pairs", "--root", tmp_path / "own", "--device", "cpu")
+    assert ended.code == 0, ended.err
+    assert "pairs, all: 6 images of 6 scenes (6 of 6 pairs, for they are other data" in ended.out

@@ -45,6 +45,19 @@ def test_the_pairs_open_as_lol_v1(make_pairs, photos: Path, tmp_path: Path) -> N
     assert [path.name for path in out.parent.iterdir()] == ["pairs"]
 
 
+def test_photographs_in_folders_within(make_pairs, photos: Path, tmp_path: Path) -> None:
+    for number in range(8):
+        (photos / f"day{number % 2}").mkdir(exist_ok=True)
+        (photos / f"{number}.jpg").rename(photos / f"day{number % 2}" / f"{number // 2}.jpg")
+    assert make_pairs(photos, tmp_path / "pairs").code == 0
+    opened = open_data(DataSettings(name="lol_v1", root=str(tmp_path / "pairs")))
+    assert opened.test is not None
+    names = opened.training.names + opened.validation.names + opened.test.names
+    assert sorted(names) == [f"day{day}/{number}" for day in (0, 1) for number in range(4)]
+    directly = open_data(DataSettings(name="photos", root=str(photos)))
+    assert sorted(directly.training.names + directly.validation.names) == [f"{name}.jpg" for name in sorted(names)]
+
+
 def test_a_seed_repeats_the_files(make_pairs, photos: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         assert make_pairs(photos, tmp_path / name, "--seed", seed).code == 0

@@ -27,6 +27,13 @@ def test_a_folder_keeps_its_names(photos: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_folders_within_are_kept_where_there_are_no_photographs_beside_them(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "days").mkdir()
+    photos.rename(tmp_path / "days" / "monday")
+    pairs = pair_with_targets(tmp_path / "days", tmp_path / "out", overwrite=False)
+    assert [target for _, target in pairs] == [tmp_path / "out" / "monday" / name for name in ("a.png", "b.jpg")]
+
+
 def test_one_photo_goes_into_a_folder_or_to_a_file_name(photos: Path, tmp_path: Path) -> None:
     photo = photos / "a.png"
     (tmp_path / "folder.png").mkdir()
