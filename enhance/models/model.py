@@ -48,8 +48,8 @@ class EnhancementModel(nn.Module):
 
 
 class ExposureModel(EnhancementModel):
-    """The output of `network`, at the mean grey value of what `exposure` makes of the same image, within `MOST_GAIN` and
-    `MOST_BRIGHTER`: black stays black.
+    """The output of `network`, at the mean grey value of what `exposure` makes of the same image, but no brighter than
+    `MOST_GAIN` and `MOST_BRIGHTER` allow: black stays black.
 
     What standardizes an image, or looks at the whole of it, predicts overall brightness no better than a constant
     (docs/results.md). A small U-Net without norm and context does better.
