@@ -32,8 +32,8 @@ def evaluate(settings: EvaluationSettings) -> None:
     choice = choose_pairs(saved.settings, settings.data, with_training=settings.recalibrate == "train")
     source, training = choice.source, choice.training
     evaluation = report.begin(str(path), saved.step, saved.settings, choice.data, choice.split, source, device)
-    evaluation.warnings = choice.warnings + evaluation.warnings
-    print(evaluation.title(), flush=True)
+    evaluation.chosen, evaluation.warnings = choice.chosen, choice.warnings + evaluation.warnings
+    print(f"{evaluation.title()} ({choice.chosen})", flush=True)
     folder = report.make_folder(Path(settings.out) if settings.out else report.default_folder(path, evaluation))
     measures: dict[str, Measure] = {}
     constant = None

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from enhance.data.batches import training_batches
 from enhance.data.demo import training_photographs
-from enhance.data.layouts import Pair, find_pairs
+from enhance.data.layouts import find_pairs
+from enhance.data.matching import Pair
 from enhance.data.open import open_data
 from enhance.errors import exit_on_user_error
 from enhance.settings.schema import DataSettings

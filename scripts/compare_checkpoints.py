@@ -39,7 +39,7 @@ def main() -> None:
     a, b = (score(model, source, device) for model in models)
     scenes = scenes_of(source)
     print(f"A {files[0]}\nB {files[1]}")
-    print(f"{choice.data}, {choice.split}: {len(source)} images of {scenes.max() + 1} scenes")
+    print(f"{choice.data}, {choice.split}: {len(source)} images of {scenes.max() + 1} scenes ({choice.chosen})")
     for warning in dict.fromkeys(choice.warnings + of_b):
         print(f"warning: {warning}")
     for key, title in TITLES.items():

@@ -4,7 +4,6 @@ import argparse
 import time
 from pathlib import Path
 
-from enhance.data.images import SUFFIXES, other_files, shortened
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation.variants import check_statistics
@@ -25,7 +24,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("out", metavar="OUT", type=Path, help="a folder; for one photograph also a file name")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already there")
     parser.add_argument("--strength", type=float, default=1, help="0 leaves the photograph as it is (default: 1)")
-    parser.add_argument("--quality", type=int, default=95, help="of JPEG and WebP, 1 to 100 (default: 95)")
+    parser.add_argument("--quality", type=int, default=95, help="of JPEG, WebP, AVIF and HEIC, 1 to 100 (default: 95)")
     parser.add_argument(
         "--max-memory",
         type=float,
@@ -51,8 +50,6 @@ def main() -> None:
         raise SettingsError(f"--quality {arguments.quality} is out of range: it is between 1 and 100")
     pairs = pair_with_targets(arguments.photos, arguments.out, arguments.overwrite)
     path = checkpoint.locate(arguments.checkpoint, runs="runs")
-    if arguments.photos.is_dir() and (others := other_files(arguments.photos)):
-        print(f"passed over, not images of the kinds {' '.join(SUFFIXES)}: {shortened(others)}")
     loaded, device = checkpoint.load(path), choose_device(arguments.device)
     model = checkpoint.load_model(loaded, path, device)
     start = time.perf_counter()

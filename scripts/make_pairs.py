@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from enhance.data.cache import open_images
 from enhance.data.images import new_folder, write_image
-from enhance.data.layouts import by_stem
+from enhance.data.matching import by_stem
 from enhance.data.pairs import CameraPairs
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.errors import exit_on_user_error

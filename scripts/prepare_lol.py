@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from enhance.data.images import new_folder, read_image, write_image
-from enhance.data.layouts import match_pairs
+from enhance.data.matching import match_pairs
 from enhance.errors import DataError, exit_on_user_error
 
 COUNTS = {"our485": 485, "eval15": 15}

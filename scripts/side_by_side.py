@@ -52,14 +52,16 @@ def rows_of_runs(args: argparse.Namespace) -> tuple[Iterator[list[Cell]], str]:
     device = choose_device(args.device)
     files = [checkpoint.locate(run, "") for run in args.columns]
     networks = [network for file in files for network in networks_of(file, args.statistics, device)]
-    source = choose_pairs(checkpoint.load(files[0]).settings, None).source
+    choice = choose_pairs(checkpoint.load(files[0]).settings, None)
+    source = choice.source
     if unknown := [name for name in args.names or () if name not in source.names]:
         raise DataError(f"--names {unknown[0]}: no image of this name; the first run's are {source.names[0]} ...")
     if args.names:
         indices = [source.names.index(name) for name in args.names]
     else:
         indices = differ_most(source, networks, args.count)
-    return rows_of(source, indices, networks), f"{len(indices)} images, {len(networks)} outputs each"
+    content = f"{len(indices)} images, {len(networks)} outputs each, of {choice.split}: {choice.chosen}"
+    return rows_of(source, indices, networks), content
 
 
 def rows_of_photographs(args: argparse.Namespace, folders: list[Path]) -> tuple[Iterator[list[Cell]], str]:

@@ -4,8 +4,10 @@ import errno
 import io
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,10 +16,9 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from enhance.data.kinds import READ, SUFFIXES, develop, is_raw, missing
 from enhance.errors import DataError, UserError
 from enhance.files import replacing, writing
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 # Pillow refuses from 179 megapixels on, and warns of an attack from half as many on, which cameras reach.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -27,7 +28,7 @@ def read_image(path: Path | str, stored: BinaryIO | None = None) -> np.ndarray:
     """Decode an image file as sRGB, turned as its EXIF orientation says.
 
     Grey becomes three equal channels; an alpha channel is dropped, so that the colours are those that the file
-    stores; 16-bit grey is rounded to 8 bits, 16-bit colour keeps its high byte (Pillow's own way).
+    stores; 16-bit grey and camera raw are rounded to 8 bits, 16-bit colour keeps its high byte (Pillow's own way).
 
     Args:
         stored: the file itself, where it lies within another; `path` then is for messages.
@@ -38,6 +39,8 @@ def read_image(path: Path | str, stored: BinaryIO | None = None) -> np.ndarray:
     Raises:
         DataError: the file is missing, cannot be decoded, or is cut off.
     """
+    if is_raw(path):
+        return np.rint(develop(path, stored) / np.float32(257)).astype(np.uint8)
     with decoding(path, stored) as file:
         return np.array(to_rgb(ImageOps.exif_transpose(file)))
 
@@ -51,7 +54,8 @@ def decoding(path: Path | str, stored: BinaryIO | None = None) -> Iterator[Image
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such image file; bring it back, or give another") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path}: not an image file that Pillow can decode; replace or remove it") from error
+        cure = missing(path) or "replace or remove it"
+        raise DataError(f"{path}: not an image file that Pillow can decode; {cure}") from error
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise DataError(f"{path}: more than {most:.0f} megapixels are refused, for safety; make it smaller") from error
@@ -76,7 +80,8 @@ def image_format(path: Path) -> str:
     """Pillow's name of the format that the suffix stands for; a `DataError` where it is none that can be written."""
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None or kind not in Image.SAVE:
-        raise DataError(f"{path}: no format to write for the suffix '{path.suffix}'; use for example .png")
+        cure = (None if is_raw(path) else missing(path)) or "use for example .png"
+        raise DataError(f"{path}: no format to write for the suffix '{path.suffix}'; {cure}")
     return kind
 
 
@@ -127,14 +132,27 @@ def to_tensor(image: np.ndarray) -> Tensor:
     return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C")).div_(255)
 
 
-def list_images(folder: Path) -> list[Path]:
-    """The image files directly in `folder`, sorted by name; hidden files are skipped. Raises `DataError` where the
-    folder is missing or holds no image, which says what was looked for and found, or a name cannot be printed."""
+def list_images(folder: Path, within: bool = False) -> list[Path]:
+    """The image files directly in `folder`, sorted by name; hidden files are skipped, and what else is there is told.
+    Raises `DataError` where the folder is missing or holds no image, which says what was looked for and found, or a
+    name cannot be printed.
+
+    Args:
+        within: where none lies in it directly, those of the folders in it.
+    """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; it should hold images ({' '.join(SUFFIXES)})")
-    images = sorted(path for path in folder.iterdir() if _is_image(path))
+        raise DataError(f"{folder}: no such folder; it should hold images ({READ})")
+    files = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if within and not any(map(_is_image, files)):
+        below = (path for path in folder.rglob("*") if path.is_file())
+        files = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    images = sorted(path for path in files if _is_image(path))
+    if images and (others := Counter(sorted(_kind(path) for path in files if not _is_image(path)))):
+        kinds = ", ".join(f"{count} {kind}{'s' * (kind == 'folder' and count > 1)}" for kind, count in others.items())
+        tell("; ".join([f"passed over in {folder}, not images that are read: {kinds}", *_cures(files)]))
     if not images:
-        raise DataError(f"{folder}: no images here (looked for {' '.join(SUFFIXES)}; found {contents(folder)})")
+        cure = "".join(f"; {cure}" for cure in _cures(files))
+        raise DataError(f"{folder}: no images here (looked for {READ}; found {contents(folder)}){cure}")
     for path in images:
         if not path.name.isprintable():  # of another encoding, or with a line break: no report could name it
             raise DataError(f"{folder}: the file name {path.name!r} cannot be printed; rename it")
@@ -142,12 +160,22 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def other_files(folder: Path) -> list[str]:
-    """Names of what `list_images` skips in a folder but for hidden files; those of folders end in /."""
-    return _names(path for path in folder.iterdir() if not _is_image(path) and not path.name.startswith("."))
+def _cures(files: list[Path]) -> list[str]:
+    """How to get what would read more of the files."""
+    return sorted({cure for path in files if (cure := missing(path)) is not None})
+
+
+def _kind(path: Path) -> str:
+    return "folder" if path.is_dir() else path.suffix.lower() or "without suffix"
+
+
+@cache
+def tell(line: str) -> None:
+    """Print a line once a process, however often data are opened."""
+    print(line, flush=True)
 
 
 def _names(paths: Iterable[Path]) -> list[str]:

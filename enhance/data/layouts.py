@@ -1,12 +1,10 @@
-"""Where the pairs of a data set lie on disk, and which low image belongs to which normal one: always by name."""
+"""Where the pairs of a data set lie on disk."""
 
 import re
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 
-from enhance.data.images import contents, list_images, shortened
+from enhance.data.images import contents, tell
+from enhance.data.matching import Pair, match_pairs
 from enhance.errors import DataError
 from enhance.settings.schema import DataSettings
 
@@ -30,17 +28,12 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
     "pairs": (LOL_V1, LOL_V2, RETINEXFORMER, {"train": ("low", "normal")}, {"train": ("low", "high")}),
 }
 
-
-File = TypeVar("File")  # an image file, or the image opened from it
-
-
-@dataclass(frozen=True)
-class Pair(Generic[File]):
-    """A dark and a bright image, named after the dark one; a photograph for the dim-light camera has no dark one."""
-
-    name: str
-    low: File | None
-    normal: File
+# What people call the folder of a side, and that of a part, but for case and anything that is no letter.
+LOW_NAMES = ("low", "lowlight", "dark", "input", "inputs", "inp", "lq")
+NORMAL_NAMES = ("normal", "normallight", "high", "bright", "gt", "groundtruth", "target", "targets", "tar", "hq")
+_TRAIN_NAMES = ("train", "training")
+_TEST_NAMES = ("test", "testing", "eval", "val", "validation")  # the first that is there
+_DEEPEST = 2  # folders below the root
 
 
 def data_root(data: DataSettings) -> Path:
@@ -58,54 +51,70 @@ def find_pairs(data: DataSettings, split: str) -> list[Pair[Path]] | None:
 
     Raises:
         DataError: no layout of the data set lies under the root (training only), one of two folders is missing or
-            empty, or files of one folder have no partner in the other.
+            empty, files of one folder have no partner in the other, or `data.pattern` is none.
     """
     if data.name == "pairs" and (data.low is not None or data.normal is not None):
         if data.low is None or data.normal is None:
             raise DataError("data.low and data.normal go together: give both folders, or neither and data.root")
         root = Path(data.root or "")
-        return match_pairs(root / data.low, root / data.normal) if split == "train" else None
+        return match_pairs(root / data.low, root / data.normal, data.pattern) if split == "train" else None
     root = data_root(data)
     candidates = [layout[split] for layout in LAYOUTS[data.name] if split in layout]
     for enough in (all, any):  # a layout of which one folder is missing counts only where no other is complete
         for low, normal in candidates:
             if enough(((root / low).is_dir(), (root / normal).is_dir())):
-                return match_pairs(root / low, root / normal)
+                return match_pairs(root / low, root / normal, data.pattern)
+        if data.name == "pairs" and enough is all and (sides := _search(root, split)):
+            tell(f"data=pairs, {split}: {sides[0]} with {sides[1]}")
+            return match_pairs(*sides, data.pattern)
     if split == "test":
         return None
-    wanted = " or ".join(f"{low} + {normal}" for low, normal in candidates)
-    raise DataError(f"data.root={root}: no pairs of data={data.name} here; looked for {wanted}; found {contents(root)}")
+    wanted, cure = " or ".join(f"{low} + {normal}" for low, normal in candidates), "data=pairs finds other layouts"
+    if data.name == "pairs":
+        named = f"a folder named {', '.join(LOW_NAMES)} beside one named {', '.join(NORMAL_NAMES)}"
+        wanted, cure = f"{named}, up to {_DEEPEST} folders down", "any two folders: data.low=DIR data.normal=DIR"
+    found = f"looked for {wanted}; found {contents(root)}"
+    raise DataError(f"data.root={root}: no pairs of data={data.name} here; {found}\n{cure}")
 
 
-def match_pairs(low_folder: Path, normal_folder: Path) -> list[Pair[Path]]:
-    """Pair the files of two folders that have the same name, suffix aside, or `low00001` and `normal00001`; sorted.
+def _search(root: Path, split: str) -> tuple[Path, Path] | None:
+    """The low and the normal folder that lie side by side the least far down, in a folder named as a test part or not;
+    of several as far down, those in one named as a training part. A `DataError` where they are several still."""
+    names = _TEST_NAMES if split == "test" else _TRAIN_NAMES
+    level = [root]
+    for _ in range(_DEEPEST + 1):
+        homes: dict[tuple[Path, Path], list[str]] = {}  # with the letters of the folders' names below the root
+        for folder in level:
+            parts = [_letters(part) for part in folder.relative_to(root).parts]
+            if (sides := _side_by_side(folder)) and any(part in _TEST_NAMES for part in parts) == (split == "test"):
+                homes[sides] = parts
+        for name in names:
+            if named := [sides for sides, parts in homes.items() if name in parts]:
+                homes = {sides: [] for sides in named}
+                break
+        if len(homes) > 1:
+            several = " and ".join(str(low.parent) for low, _ in homes)
+            raise DataError(f"data.root={root}: pairs lie in {several}; give one of them as data.root")
+        if homes:
+            return next(iter(homes))
+        level = [child for folder in level for child in _folders(folder) if not _is_side(child)]
+    return None
 
-    Raises:
-        DataError: a folder is missing or empty, two files of one folder differ only in their suffix, or files have
-            no partner (names up to five).
-    """
-    lows, normals = by_stem(low_folder), by_stem(normal_folder)
-    partners = {stem: stem if stem in normals else re.sub("^low", "normal", stem) for stem in lows}
-    matched = Counter(partner for partner in partners.values() if partner in normals)
-    alone = [lows[stem].name for stem, partner in partners.items() if partner not in normals]
-    normals_alone = [path.name for stem, path in normals.items() if stem not in matched]
-    problems = [
-        f"{folder}: no partner in {other} for {len(names)} of its images: {shortened(names)}"
-        for folder, other, names in ((low_folder, normal_folder, alone), (normal_folder, low_folder, normals_alone))
-        if names
-    ]
-    if problems:
-        raise DataError("\n".join(problems))
-    if twice := sorted(partner for partner, count in matched.items() if count > 1):
-        raise DataError(f"{low_folder}: more than one image fits {shortened(twice)} of {normal_folder}; rename them")
-    return [Pair(stem, path, normals[partners[stem]]) for stem, path in lows.items()]
+
+def _side_by_side(folder: Path) -> tuple[Path, Path] | None:
+    """The one low and the one normal folder in it; None where there are not just these."""
+    folders = list(_folders(folder))
+    low, normal = ([each for each in folders if _letters(each.name) in names] for names in (LOW_NAMES, NORMAL_NAMES))
+    return (low[0], normal[0]) if len(low) == len(normal) == 1 else None
 
 
-def by_stem(folder: Path) -> dict[str, Path]:
-    """The images of a folder by their names without suffix; a `DataError` where two differ only in their suffix."""
-    images: dict[str, Path] = {}
-    for path in list_images(folder):
-        if path.stem in images:
-            raise DataError(f"{folder}: {images[path.stem].name} and {path.name} have one name; rename or remove one")
-        images[path.stem] = path
-    return images
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+
+
+def _is_side(folder: Path) -> bool:
+    return _letters(folder.name) in LOW_NAMES + NORMAL_NAMES
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z]", "", name.casefold())

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from enhance.data.cache import OpenedImage, open_images
 from enhance.data.images import list_images, shortened
-from enhance.data.layouts import LAYOUTS, Pair, data_root, find_pairs
+from enhance.data.kinds import stored_size
+from enhance.data.layouts import LAYOUTS, data_root, find_pairs
+from enhance.data.matching import Pair
 from enhance.data.pairs import CameraPairs, PairSource, RealPairs, spread
 from enhance.data.scenes import group_scenes, hold_out
 from enhance.data.shards import Member, find_shards, open_members
+from enhance.data.usable import size_text, usable_pairs
 from enhance.errors import DataError
 from enhance.settings.checks import one_of
 from enhance.settings.schema import DataSettings
@@ -29,7 +31,7 @@ SMALLEST_TO_SCORE = 16  # pixels of a side: the U-Net needs as many (tests see t
 
 _PARTS = ("training", "validation", "test")
 _OLDER = {"report": "test"}  # what split files of this project called the test part before
-_PLACES_OF = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split")}
+_PLACES_OF = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split", "pattern")}
 
 
 def open_data(data: DataSettings) -> "Opened":
@@ -38,7 +40,7 @@ def open_data(data: DataSettings) -> "Opened":
     one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
     if data.other_cameras and not data.through_camera:
         raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")
-    for key in ("root", "val_root", "low", "normal", "split"):
+    for key in ("root", "val_root", "low", "normal", "split", "pattern"):
         if (value := getattr(data, key)) is not None and key not in _PLACES_OF.get(data.name, ("root", "split")):
             cure = "choose the data set that lies there, such as data=photos, pairs or lol_v1"
             raise DataError(f"data.{key}={value} means nothing to data={data.name}; {cure}")
@@ -79,6 +81,22 @@ class Opened:
             pairs = None if self.data.through_camera else _find(self.data, "test")
         return _open_parts({"test": pairs}, self.data)["test"] if pairs else None
 
+    @cached_property
+    def whole(self) -> PairSource | None:
+        """All pairs, where nothing but `data.validation_share` would part them; else None."""
+        undivided = self.listed.keys() == {"training"} and self.data.split is None
+        return _open_parts({"all": self.listed["training"]}, self.data)["all"] if undivided else None
+
+    def count(self) -> int:
+        """How many pairs there are in all, before any is left out."""
+        test = [] if self.split_has_test or self.data.through_camera else _find(self.data, "test") or []
+        try:
+            return len(test) + sum(map(len, self.listed.values()))
+        except DataError:
+            if not test:
+                raise
+            return len(test)  # test folders alone
+
     @property
     def split_has_test(self) -> bool:
         """Whether `data.split` names test pairs."""
@@ -108,7 +126,12 @@ class Opened:
 
     @cached_property
     def _training_and_validation(self) -> tuple[PairSource, PairSource]:
-        parts = _open_parts({part: pairs for part, pairs in self.listed.items() if part != "test"}, self.data)
+        listed = {part: pairs for part, pairs in self.listed.items() if part != "test"}
+        for part in ("training", "validation") if self.data.split is not None else ():
+            if part not in listed:  # asked here, since all may be there to test on
+                pairs = sum(map(len, self.listed.values()))
+                raise DataError(f"data.split={self.data.split}: none of the {pairs} pairs here is for {part}; add some")
+        parts = _open_parts(listed, self.data)
         training, count = parts["training"], self.data.training_images
         if count is not None:
             if count > len(training):
@@ -143,9 +166,6 @@ def _split(path: Path, pairs: list[Pair[Any]]) -> dict[str, list[Pair[Any]]]:
     if absent := [pair.name for pair in pairs if pair.name not in part_of]:
         raise DataError(f"data.split={path}: names no part for {shortened(absent)}; add them, or leave data.split out")
     parts = {part: [pair for pair in pairs if part_of[pair.name] == part] for part in _PARTS}
-    for part in ("training", "validation"):
-        if not parts[part]:
-            raise DataError(f"data.split={path}: none of the {len(pairs)} pairs here is for {part}; add some")
     return {part: chosen for part, chosen in parts.items() if chosen}
 
 
@@ -153,7 +173,7 @@ def _open_parts(listed: dict[str, list[Pair[Any]]], data: DataSettings) -> dict[
     """All images decoded in one go; a validation part is held out of training where none is listed."""
     skipped: list[str] = []
     images = _open_images(listed, data, skipped)
-    parts = {part: _paired(pairs, images, skipped) for part, pairs in listed.items()}
+    parts = {part: usable_pairs(pairs, images, skipped, data) for part, pairs in listed.items()}
     if parts.keys() == {"training"}:
         pairs = parts["training"]
         # of archives by name alone, for the scenes would take decoding all
@@ -166,6 +186,7 @@ def _open_parts(listed: dict[str, list[Pair[Any]]], data: DataSettings) -> dict[
 def _open_images(listed: dict[str, list[Pair[Any]]], data: DataSettings, skipped: list[str]) -> dict[Any, OpenedImage]:
     """The image of each file; `skipped` gets why others cannot be used (`data.on_error`)."""
     files = [file for pairs in listed.values() for pair in pairs for file in (pair.low, pair.normal) if file]
+    files = list(dict.fromkeys(files))  # many dark images may have one reference
     reasons = skipped if data.on_error == "skip" else None
     if data.name == "demo":
         return {image: image for image in files}  # in memory already
@@ -174,32 +195,10 @@ def _open_images(listed: dict[str, list[Pair[Any]]], data: DataSettings, skipped
     return open_images(files, data.cache_gib, data.cache, reasons)
 
 
-def _paired(pairs: list[Pair[Any]], images: dict[Any, OpenedImage], skipped: list[str]) -> list[Pair[OpenedImage]]:
-    """The pairs of which both images can be used, and are of one size."""
-    opened, odd = [], []
-    for pair in pairs:
-        low, normal = images.get(pair.low), images.get(pair.normal)
-        if normal is None or (low is None and pair.low is not None):
-            continue
-        if low is not None and low.size != normal.size:
-            odd.append(f"{pair.low} {_text(low)} and {pair.normal} {_text(normal)}")
-        opened.append(Pair(pair.name, low, normal))
-    if not opened:
-        raise DataError(f"none of the images can be used: {shortened(skipped)}")
-    if odd:
-        raise DataError(f"{len(odd)} pairs differ in size, width x height: {shortened(odd)}; replace or remove them")
-    return opened
-
-
-def _text(image: OpenedImage) -> str:
-    height, width = image.size
-    return f"{width}x{height}"
-
-
 def _source(part: str, pairs: list[Pair[OpenedImage]], skipped: list[str], data: DataSettings) -> PairSource:
     """A part whose images, where they are to be scored, are as large as the U-Net and SSIM need them."""
     names, normal = [pair.name for pair in pairs], [pair.normal for pair in pairs]
-    small = [f"{image.name} {_text(image)}" for image in normal if min(image.size) < SMALLEST_TO_SCORE]
+    small = [f"{image.name} {size_text(image)}" for image in normal if min(image.size) < SMALLEST_TO_SCORE]
     if small and part != "training":
         count, least = f"{len(small)} of {len(normal)}", f"{SMALLEST_TO_SCORE}x{SMALLEST_TO_SCORE} px"
         raise DataError(f"{count} images to score are smaller than {least}: {shortened(small)}; remove them")
@@ -233,7 +232,6 @@ def _stored_size(file: Any) -> tuple[int, int]:
     try:
         if isinstance(file, Member):
             return file.size()[::-1]
-        with Image.open(Path(file)) as image:
-            return image.size
+        return stored_size(Path(file))
     except Exception:  # Pillow raises many kinds, for as many kinds of damage; opening the data names it
         return 0, 0

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from enhance.data.images import decoding, image_format, to_rgb
+from enhance.data.kinds import develop, is_raw
 from enhance.errors import DataError
 from enhance.files import replacing
 
@@ -38,8 +39,10 @@ class Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """Read an image file of any kind that Pillow can decode; a `DataError` where it is missing, cannot be decoded, or
-    is cut off."""
+    """Read an image file of any kind that Pillow can decode, or a camera's raw one, without its metadata; a `DataError`
+    where it is missing, cannot be decoded, or is cut off."""
+    if is_raw(path):
+        return Photo(develop(path))
     with decoding(path) as file:
         exif = file.getexif()
         stored = exif.get(ExifTags.Base.Orientation, 1)
@@ -101,7 +104,7 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
 
     Args:
         enhanced: (3, H, W) in [0, 1].
-        quality: of JPEG and WebP, 1 to 100.
+        quality: of JPEG, WebP, AVIF and HEIC, 1 to 100.
 
     Raises:
         DataError: the suffix names no format that can be written, or the format does not hold such an image.
@@ -134,7 +137,7 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
 def _encoded(kind: str, pixels: np.ndarray, photo: Photo, quality: int) -> bytes:
     """The file's content, of uint8 (H, W, 1 to 4) as it is to be stored. Pillow itself would not report a full
     disk: it leaves a JPEG cut off."""
-    lossy = {"quality": quality} if kind in ("JPEG", "WEBP") else {}
+    lossy = {"quality": quality} if kind in ("JPEG", "WEBP", "AVIF", "HEIF") else {}
     metadata = {"exif": _loaded(photo.exif) if kind == "TIFF" else photo.exif, "icc_profile": photo.profile}
     picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     file = io.BytesIO()

@@ -15,12 +15,14 @@ import numpy as np
 from PIL import ExifTags
 
 from enhance.data.cache import OpenedImage
-from enhance.data.images import SUFFIXES, contents, decoding, read_image, shortened
-from enhance.data.layouts import Pair, data_root
+from enhance.data.images import contents, decoding, read_image, shortened, tell
+from enhance.data.kinds import SUFFIXES, is_raw
+from enhance.data.layouts import LOW_NAMES, NORMAL_NAMES, data_root
+from enhance.data.matching import Pair
 from enhance.errors import DataError
 from enhance.settings.schema import DataSettings
 
-_SIDES = {"low": "low", "normal": "normal", "high": "normal"}
+_SIDES = dict.fromkeys(LOW_NAMES, "low") | dict.fromkeys(NORMAL_NAMES, "normal")
 _HEAD = 1 << 16  # bytes, in which an image says its size, but for a JPEG with much before it
 
 
@@ -75,28 +77,39 @@ def find_shards(data: DataSettings, split: str) -> list[Pair[Member]] | None:
             return None
         raise DataError(f"data.root={root}: no archives of data=shards here; looked for *.tar; found {contents(root)}")
     pairs: dict[str, dict[str, Member]] = {}
+    others: list[str] = []
     for archive in archives:
-        for key, side, member in _members(archive):
+        for key, side, member in _members(archive, others):
             if other := pairs.setdefault(key, {}).get(side):
                 raise DataError(f"{member}: {key} has a {side} image already, {other}; rename one")
             pairs[key][side] = member
     alone = [str(member) for sides in pairs.values() if len(sides) == 1 for member in sides.values()]
-    if alone or not pairs:
-        cure = "a pair is KEY.low.png and KEY.normal.png"
+    cure = f"a pair is KEY.low.png and KEY.normal.png; for low and normal also {', '.join(sorted(_SIDES))}"
+    if alone:
         raise DataError(f"data.root={root}: {len(alone)} images have no partner: {shortened(alone)}; {cure}")
+    if not pairs:
+        found = shortened(others) or "nothing"
+        raise DataError(f"data.root={root}: no pairs in {len(archives)} archives: they hold {found}; {cure}")
+    if images := [name for name in others if _is_image(name)]:
+        tell(f"passed over in {root}: {len(images)} images whose names tell no side: {shortened(images)}")
     return [Pair(key, sides["low"], sides["normal"]) for key, sides in pairs.items()]
 
 
-def _members(archive: Path) -> Iterator[tuple[str, str, Member]]:
-    """Key, side and member of each image."""
+def _members(archive: Path, others: list[str]) -> Iterator[tuple[str, str, Member]]:
+    """Key, side and member of each image; `others` gets the names of the files that are none, or are of no side."""
     try:
         end = archive.stat().st_size
         with tarfile.open(archive, "r:") as tar:
             for entry in tar:
                 folder, _, base = entry.name.rpartition("/")
-                stem, _, kind = base.partition(".")
+                stem, _, kind = Path(base).stem.rpartition(".")  # a key may hold dots
+                if kind.lower() not in _SIDES:
+                    stem, _, kind = base.partition(".")
                 side = _SIDES.get(kind.partition(".")[0].lower())
-                if not entry.isfile() or side is None or Path(base).suffix.lower() not in SUFFIXES:
+                if not entry.isfile():
+                    continue
+                if side is None or not _is_image(base):
+                    others.append(entry.name)
                     continue
                 if entry.offset_data + entry.size > end:
                     raise DataError(f"{archive}: cut off within {entry.name}; replace it")
@@ -104,6 +117,11 @@ def _members(archive: Path) -> Iterator[tuple[str, str, Member]]:
                 yield key, side, Member(str(archive), entry.name, entry.offset_data, entry.size)
     except (tarfile.TarError, OSError) as error:
         raise DataError(f"{archive}: not a tar archive without compression ({error}); replace it") from error
+
+
+def _is_image(name: str) -> bool:
+    """But for camera raw, whose head does not say its size."""
+    return Path(name).suffix.lower() in SUFFIXES and not is_raw(name)
 
 
 def open_members(members: Sequence[Member], skipped: list[str] | None) -> dict[Member, OpenedImage]:

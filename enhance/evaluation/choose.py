@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enhance.data.open import open_data, same_place
+from enhance.data.open import Opened, open_data, same_place
 from enhance.data.pairs import PairSource
 from enhance.data.scenes import SAME_SCENE
 from enhance.errors import DataError
@@ -19,15 +19,17 @@ class Choice:
     """The pairs to score."""
 
     data: str  # name of the data set
-    split: str  # "test" or "validation"
+    split: str  # "test", "validation" or "all"
+    chosen: str  # how many of how many pairs these are, and why
     source: PairSource
     training: PairSource | None  # the run's training pairs, where they were needed and are at hand
     warnings: list[str]
 
 
 def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool = False) -> Choice:
-    """The test part of `data` where it has one, else its validation part; `data` None is the run's own, as is
-    the data set of the same name in the same place: of this, the parts are those of the run, seen through its camera.
+    """The test part of `data` where it has one; else, of the run's own data, what was held out of its training, and of
+    others what they name as validation, or all. `data` None is the run's own, as is the data set of the same name in
+    the same place: of this, the parts are those of the run, seen through its camera.
 
     Training pairs are never scored in silence: a warning counts the pairs that show a scene of the run's training
     images, wherever and under whatever name they lie.
@@ -47,6 +49,8 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
     try:
         opened = open_data(data)
         split, source = "test", opened.test
+        if source is None and not own:
+            split, source = "all", opened.whole
         if source is None:
             split, training, source = "validation", opened.training, opened.validation
     except DataError as error:
@@ -62,7 +66,16 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
             training = open_data(run.data).training
         except DataError as error:
             raise DataError(f"{error}\nthe run's own training images are needed") from error
-    return Choice(data.name, split, source, *seen_in_training(run, source, training))
+    chosen = f"{len(source)} of {opened.count()} pairs, {_why(split, own, opened)}"
+    return Choice(data.name, split, chosen, source, *seen_in_training(run, source, training))
+
+
+def _why(split: str, own: bool, opened: Opened) -> str:
+    if split == "all":
+        return "for they are other data than the run's own, and nothing parts them"
+    if opened.data.split is not None:
+        return f"for data.split says so ({split})"
+    return "held out of the run's training" if own and split == "validation" else f"the {split} part of the data"
 
 
 def seen_in_training(
@@ -94,6 +107,6 @@ def _is_own(data: DataSettings, trained: DataSettings) -> bool:
 
 def _as_trained(data: DataSettings, trained: DataSettings) -> DataSettings:
     """With what the run says of its own data where `data` says nothing."""
-    places = {key: getattr(data, key) or getattr(trained, key) for key in (*_PLACES, "split")}
+    places = {key: getattr(data, key) or getattr(trained, key) for key in (*_PLACES, "split", "pattern")}
     camera = trained.camera if data.camera == CameraSettings() else data.camera
     return dataclasses.replace(data, **places, camera=camera, validation_share=trained.validation_share)

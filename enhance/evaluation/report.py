@@ -43,11 +43,12 @@ class Evaluation:
     model: str
     norm: str
     data: str
-    split: str  # "test" or "validation"
+    split: str  # "test", "validation" or "all"
     device: str
     images: int
     scores: list[ImageScore] = field(default_factory=list)
     statistics: list[StatisticsScore] = field(default_factory=list)  # batch norms with running statistics only
+    chosen: str = ""  # how many of how many images these are, and why
     warnings: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     protocols: Protocols = field(default_factory=dict)  # where asked for; their images are those of `scores`
@@ -161,6 +162,7 @@ def _row(label: str, score: dict[str, Any]) -> list[str]:
 def _remarks(evaluation: Evaluation) -> list[str]:
     seconds = mean_score(evaluation.scores)["seconds"]
     remarks = [f"warning: {warning}" for warning in evaluation.warnings]
+    remarks += [f"scored: {evaluation.chosen}."] if evaluation.chosen else []
     remarks += [GT_MEAN, f"{seconds:.3f} s per image on {evaluation.device}, the model alone."]
     if evaluation.intervals:
         ends = ", ".join(f"{TITLES[key]} {tables.score_text(key, *both)}" for key, both in evaluation.intervals.items())

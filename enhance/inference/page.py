@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from torch import Tensor
 
 from enhance.data.images import image_format, to_pixels
+from enhance.data.kinds import result_suffix, stored_size
 from enhance.data.photo import Photo, read_photo, write_photo
 from enhance.device import out_of_memory_hint
 from enhance.errors import DataError, UserError
@@ -66,7 +67,7 @@ class Page:
         path = Path(file)
         try:
             _check_size(path)
-            image_format(path)  # of the result, whose name takes the same suffix
+            image_format(path.with_suffix(result_suffix(path)))  # of the result
             photo = read_photo(path)
         except DataError as error:
             raise DataError(str(error).replace(str(path), path.name)) from error
@@ -78,10 +79,11 @@ class Page:
 def _check_size(path: Path) -> None:
     """By the head of the file alone, before its pixels take memory."""
     try:
-        with Image.open(path) as file:
-            width, height = file.size
+        width, height = stored_size(path)
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: far too large; make it smaller than {MOST_MEGAPIXELS} megapixels") from error
+    except DataError:
+        raise
     except Exception as error:  # Pillow raises many kinds, for as many kinds of damage
         raise DataError(f"{path}: not an image file that can be read; give a JPEG, PNG, TIFF or WebP") from error
     if width * height > MOST_MEGAPIXELS * 1e6:
@@ -101,7 +103,7 @@ def build(page: Page) -> gr.Blocks:
             photo, image, result = page.enhance(file, name, strength)
             path = Path(file)
             folder = tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])
-            target = Path(folder) / f"{path.stem}-enhanced{path.suffix}"
+            target = Path(folder) / f"{path.stem}-enhanced{result_suffix(path)}"
             write_photo(target, photo, result, QUALITY)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error

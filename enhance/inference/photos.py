@@ -7,6 +7,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from enhance.data.images import image_format, list_images, shortened
+from enhance.data.kinds import is_raw, result_suffix
 from enhance.data.photo import read_photo, write_photo
 from enhance.device import out_of_memory_hint
 from enhance.errors import DataError, SettingsError
@@ -15,7 +16,7 @@ from enhance.inference.enhancer import Enhancer
 
 
 def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Path, Path]]:
-    """Each photograph with the file that its result goes to; names stay.
+    """Each photograph with the file that its result goes to; names stay, but camera raw becomes PNG.
 
     Args:
         photos: one photograph, or a folder of them.
@@ -30,10 +31,16 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
     if photos.is_file():
         if (mimetypes.guess_type(out.name)[0] or "").startswith("image/") and not out.is_dir():
             image_format(out)  # a file of a kind that cannot be written would be taken for a folder
+        if is_raw(out):
+            image_format(out)
         named = out.suffix.lower() in Image.registered_extensions() and not out.is_dir()
-        pairs = [(photos, out if named else out / photos.name)]
+        pairs = [(photos, out if named else out / _result_name(photos))]
     else:
-        pairs = [(path, out / path.relative_to(photos)) for path in list_images(photos)]
+        pairs = [(path, out / _result_name(path)) for path in list_images(photos)]
+    one_of: dict[Path, Path] = {}
+    for photo, target in pairs:
+        if (other := one_of.setdefault(target, photo)) != photo:
+            raise DataError(f"{other} and {photo.name} would both become {target}; enhance one of them by itself")
     for photo, target in pairs:
         if target.parent.exists() and not target.parent.is_dir():
             raise SettingsError(f"{target.parent}: a file, where the results need a folder; give another OUT")
@@ -45,13 +52,17 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
     return pairs
 
 
+def _result_name(photo: Path) -> str:
+    return photo.stem + result_suffix(photo)
+
+
 def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: float, quality: int) -> list[str]:
     """Enhance each photograph into its target file; returns why those that failed did, and goes on with the rest.
     Raises `SettingsError` where a target cannot be written.
 
     Args:
         strength: between 0, which leaves the photograph as it is, and 1.
-        quality: of JPEG and WebP, 1 to 100.
+        quality: of JPEG, WebP, AVIF and HEIC, 1 to 100.
     """
     failures = []
     for photo, target in tqdm(pairs, "enhancing", unit="photo", disable=None):

@@ -42,6 +42,7 @@ Init = StrEnum("Init", "kaiming xavier torch")
 LrScaling = StrEnum("LrScaling", "none sqrt linear")
 Precision = StrEnum("Precision", "auto fp32 bf16 fp16")
 OnError = StrEnum("OnError", "fail skip")
+Side = StrEnum("Side", "low normal")
 OnFullDisk = StrEnum("OnFullDisk", "stop go_on")
 Protocol = StrEnum("Protocol", "plain all")
 Recalibrate = StrEnum("Recalibrate", "train target")
@@ -73,6 +74,9 @@ class DataSettings:
     split: str | None = option(
         None, "CSV file of name and part (training, validation, test) of each pair; null: by the share", role=PLACE
     )
+    pattern: str | None = option(
+        None, "pairs: names of the dark and of the other images without suffix, such as KEY_dark:KEY; ANY is anything"
+    )
     content: str | None = option(None, "fingerprint of the images' names and sizes; a run notes it, and refuses others")
     crop: int = option(128, "side of a training crop, in pixels", least=16)
     exposure_epochs: float | None = option(
@@ -84,7 +88,8 @@ class DataSettings:
     exposure_crops: int = option(16000, "with exposure_epochs: the fewest crops, however few the images", least=1)
     training_images: int | None = option(None, "train on so many images, spread over all; null: all", least=1)
     validation_share: float = share(0.1, "share of the training pairs held out, whole scenes at a time")
-    on_error: OnError = option(OnError.fail, "what to do with an image that cannot be decoded")
+    on_error: OnError = option(OnError.fail, "what to do with an image that cannot be decoded, or a pair of two sizes")
+    resize: Side | None = option(None, "of a pair of two sizes, the image that takes the other's: low or normal")
     cache: str | None = option(None, "folder for decoded images, shared by processes and later runs", role=MACHINE)
     cache_gib: float = option(4.0, "decoded images kept in memory without a cache, in GiB", least=0, role=MACHINE)
     workers: int = option(0, "processes that prepare batches; 0: the training process does", least=0, role=MACHINE)

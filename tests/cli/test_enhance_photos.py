@@ -157,15 +157,16 @@ def test_no_folder_is_left_for_a_result_that_its_format_cannot_hold(enhance, mak
 
 def test_what_is_passed_over_is_said(enhance, make_run, photos: Path, tmp_path: Path) -> None:
     (photos / "day1").mkdir()
-    (photos / "c.heic").write_text("")
+    for name in ("c.mp4", "d.MP4", "notes"):
+        (photos / name).write_text("")
     (photos / ".hidden").write_text("")
     ended = enhance(make_run(), photos, tmp_path / "out")
     assert ended.code == 0
     (line,) = (line for line in ended.out.splitlines() if line.startswith("passed over"))
-    assert line.endswith(": c.heic, day1/")
+    assert line.endswith(": 2 .mp4, 1 folder, 1 without suffix")
 
 
-@pytest.mark.parametrize(("photo", "out"), [("odd.png", "bright.heic"), ("plain", "out"), ("plain", "out.gz")])
+@pytest.mark.parametrize(("photo", "out"), [("odd.png", "bright.svg"), ("plain", "out"), ("plain", "out.gz")])
 def test_a_kind_that_cannot_be_written_is_told_before_the_work(
     enhance, make_run, photos: Path, tmp_path: Path, photo: str, out: str
 ) -> None:

@@ -117,6 +117,15 @@ def test_images_smaller_than_a_training_crop_are_scored(evaluate, make_run, tmp_
     assert ended.code == 0, ended.err
 
 
+def test_own_pairs_are_scored_whole_and_the_first_line_says_so(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
+    run = make_run()
+    write_pairs(tmp_path / "own", range(30, 40))
+    ended = evaluate("data=pairs", f"data.root={tmp_path}/own")
+    assert ended.code == 0, ended.err
+    assert "pairs, all: 10 images (10 of 10 pairs, for they are other data" in ended.out.splitlines()[0]
+    assert len(read_report(run / "evaluation-pairs-all")["scores"]) == 10
+
+
 def test_images_too_small_to_score_are_named(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
     make_run()
     write_pairs(tmp_path / "other" / "eval15", range(30, 32))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from enhance.data.layouts import find_pairs, match_pairs
+from enhance.data.layouts import find_pairs
+from enhance.data.matching import match_pairs
 from enhance.errors import DataError
 from enhance.settings.schema import DataSettings
 
@@ -108,3 +109,53 @@ def test_a_root_that_holds_something_else(write_folder: WriteFolder, tmp_path: P
     write_folder("our485/low", ["a.png"])
     with pytest.raises(DataError, match=r"our485/high: no such folder"):
         find_pairs(DataSettings(name="lol_v1", root=str(tmp_path)), "train")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train/{low,high}", "test/{low,high}"),
+        ("Low,Normal", None),
+        ("Low,High", None),
+        ("input,gt", None),
+        ("LQ,GT", None),
+        ("set/inp,tar", None),
+        ("a/training/low_light,normal_light", "a/Eval/low_light,normal_light"),
+        ("lq,gt", "test/{lq,gt}"),
+    ],
+)
+def test_layouts_that_people_have(
+    write_folder: WriteFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], train: str, test: str | None
+) -> None:
+    for part, names in ((train, ["a.png", "b.png"]), (test, ["t.png"])):
+        above, _, sides = (part or "").replace("{", "").replace("}", "").rpartition("/")
+        for side in sides.split(",") if part else ():
+            write_folder(f"set/{above}/{side}", names)
+    data = DataSettings(name="pairs", root=str(tmp_path / "set"))
+    pairs = find_pairs(data, "train")
+    assert [pair.name for pair in pairs or []] == ["a", "b"]
+    assert pairs is not None
+    assert str(pairs[0].low.parent) in capsys.readouterr().out
+    assert [pair.name for pair in find_pairs(data, "test") or []] == (["t"] if test else [])
+
+
+def test_where_several_folders_hold_pairs_none_is_chosen(write_folder: WriteFolder, tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        for side in ("lq", "gt"):
+            write_folder(f"{folder}/{side}", ["a.png"])
+    data = DataSettings(name="pairs", root=str(tmp_path))
+    with pytest.raises(DataError, match=rf"pairs lie in {tmp_path}/one and {tmp_path}/other; give one of them"):
+        find_pairs(data, "train")
+    (tmp_path / "one").rename(tmp_path / "train")
+    pairs = find_pairs(data, "train")
+    assert pairs is not None
+    assert pairs[0].low == tmp_path / "train" / "lq" / "a.png"
+
+
+def test_where_nothing_fits_the_keys_that_cure_it_are_told(write_folder: WriteFolder, tmp_path: Path) -> None:
+    write_folder("day", ["a.png"])
+    write_folder("night", ["a.png"])
+    with pytest.raises(DataError, match=r"found day/, night/\nany two folders: data\.low=DIR data\.normal=DIR"):
+        find_pairs(DataSettings(name="pairs", root=str(tmp_path)), "train")
+    pairs = find_pairs(DataSettings(name="pairs", root=str(tmp_path), low="night", normal="day"), "train")
+    assert len(pairs or []) == 1

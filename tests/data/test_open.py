@@ -1,5 +1,6 @@
 """What `data=` opens, what it refuses before the first step, and how a committed split parts it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,53 @@ def test_sizes_that_differ_within_a_pair(lol_v1: Path) -> None:
     Image.new("RGB", (50, 40)).save(lol_v1 / "our485" / "low" / "7.png")
     with pytest.raises(DataError, match=r"1 pairs differ in size.*low/7\.png 50x40 and .*high/7\.png 56x40"):
         training_and_validation(lol(lol_v1))
+
+
+def test_pairs_of_two_sizes_are_left_out_or_resized(lol_v1: Path) -> None:
+    Image.new("RGB", (112, 80), (30, 20, 10)).save(lol_v1 / "our485" / "low" / "7.png")
+    train, validation = training_and_validation(lol(lol_v1, on_error="skip"))
+    assert "7" not in train.names + validation.names
+    assert len(train) + len(validation) == 11
+    (reason,) = train.skipped
+    assert "low/7.png 112x80 and " in reason
+    for side, size in (("low", (40, 56)), ("normal", (80, 112))):
+        for part in training_and_validation(lol(lol_v1, resize=side)):
+            if "7" in part.names:
+                index = part.names.index("7")
+                low, normal = part.whole(index)
+                assert part.sizes[index] == low.shape[1:] == normal.shape[1:] == size
+                assert low.std() < 0.05 < normal.std()  # plain, and a scene
+                crop = part.crop(index, 40, np.random.default_rng(0))
+                assert [image.shape for image in crop] == [(40, 40, 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("low", "told"), [("high", "the dark image is the brighter one"), ("copy", "one picture twice")]
+)
+def test_exchanged_or_copied_sides_are_told_once_before_training(
+    lol_v1: Path, capsys: pytest.CaptureFixture[str], low: str, told: str
+) -> None:
+    folder = lol_v1 / "our485"
+    if low == "copy":
+        shutil.rmtree(folder / "low")
+        shutil.copytree(folder / "high", folder / "low")
+        data = lol(lol_v1)
+    else:
+        data = DataSettings(name="pairs", low=str(folder / "high"), normal=str(folder / "low"))
+    for _ in range(2):
+        training_and_validation(data)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("warning"))
+    assert "12 of 12 pairs that were looked at" in line
+    assert told in line
+
+
+def test_pairs_as_they_should_be_are_not_warned_of(lol_v1: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("low", "high"):  # one that is the other way round is no mistake of folders
+        shutil.copy(lol_v1 / "our485" / ("high" if part == "low" else "low") / "3.png", lol_v1 / f"{part}.png")
+    for part in ("low", "high"):
+        (lol_v1 / f"{part}.png").rename(lol_v1 / "our485" / part / "3.png")
+    training_and_validation(lol(lol_v1))
+    assert "warning" not in capsys.readouterr().out
 
 
 def test_the_smallest_image_to_score_is_the_smallest_that_the_network_takes() -> None:

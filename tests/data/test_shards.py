@@ -190,3 +190,34 @@ def test_what_webdataset_writes(tmp_path: Path) -> None:
         low, normal = (image.mul(255).round().byte().permute(1, 2, 0).numpy() for image in train.whole(index))
         np.testing.assert_array_equal(normal, draw_scene(int(name)))
         np.testing.assert_array_equal(low, draw_scene(int(name)) // 5)
+
+
+@pytest.mark.parametrize(
+    ("low", "normal", "key"),
+    [
+        ("a.v1.1.low.png", "a.v1.1.normal.png", "a.v1.1"),
+        ("1.input.png", "1.target.png", "1"),
+        ("x/2.LQ.png", "x/2.GT.png", "x/2"),
+        ("3.low.8bit.png", "3.high.8bit.png", "3"),
+    ],
+)
+def test_keys_with_dots_and_other_names_of_the_sides(
+    write_shard: WriteShard, tmp_path: Path, capsys: pytest.CaptureFixture[str], low: str, normal: str, key: str
+) -> None:
+    dark, bright = pair(1).values()
+    write_shard("a.tar", range(2, 4), {low: dark, normal: bright, "odd.png": bright, "notes.txt": b""})
+    whole = open_data(DataSettings(name="shards", root=str(tmp_path / "shards"))).whole
+    assert whole is not None
+    assert sorted(whole.names) == sorted(["02", "03", key])
+    np.testing.assert_allclose(whole.whole(whole.names.index(key))[1].permute(1, 2, 0) * 255, draw_scene(1), atol=1e-4)
+    assert capsys.readouterr().out.endswith(": 1 images whose names tell no side: odd.png\n")
+
+
+def test_archives_without_a_pair_say_what_they_hold(write_shard: WriteShard, tmp_path: Path) -> None:
+    data = DataSettings(name="shards", root=str(tmp_path / "shards"))
+    write_shard("a.tar", range(0))
+    with pytest.raises(DataError, match="no pairs in 1 archives: they hold nothing; a pair is KEY"):
+        open_data(data).training  # noqa: B018
+    write_shard("a.tar", range(0), {"1_low.png": b"", "1.json": b""})
+    with pytest.raises(DataError, match=r"they hold 1_low\.png, 1\.json; a pair is KEY\.low\.png and KEY\.normal\.png"):
+        open_data(data).training  # noqa: B018

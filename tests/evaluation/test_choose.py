@@ -84,19 +84,42 @@ def test_another_data_set_is_scored_by_its_own_parts(run: Settings, tmp_path: Pa
     assert choice.training.names == trained_on(run)  # the run's own, to recalibrate on
 
 
-def test_a_part_held_out_of_other_data_says_nothing_of_the_runs_training(run: Settings, tmp_path: Path) -> None:
+def test_other_data_are_scored_whole_and_say_nothing_of_the_runs_training(run: Settings, tmp_path: Path) -> None:
     write_pairs(tmp_path / "other" / "our485", range(40, 48))
     for scene in trained_on(run):  # all of them stand among the others
         for side in ("low", "high"):
             file = Path("our485", side, f"{scene}.png")
             shutil.copy(tmp_path / "pairs" / file, tmp_path / "other" / file)
     choice = choose_pairs(run, DataSettings("lol_v1", root=str(tmp_path / "other"), validation_share=0.5))
-    assert choice.split == "validation"
+    assert (choice.split, len(choice.source)) == ("all", 14)
+    assert choice.chosen.startswith("14 of 14 pairs, for they are other data")
     assert choice.training is not None
     assert choice.training.names == trained_on(run)
     (warning,) = choice.warnings
-    count = len({*trained_on(run)} & {*choice.source.names})
-    assert f"the scenes of {count} of these 7 images" in warning
+    assert "the scenes of 6 of these 14 images" in warning
+
+
+def test_how_many_of_how_many_are_scored_is_told(run: Settings, tmp_path: Path) -> None:
+    assert choose_pairs(run, None).chosen == "2 of 8 pairs, held out of the run's training"
+    other = other_pairs(tmp_path / "other", range(30, 34))  # and two pairs to train on
+    assert choose_pairs(run, other).chosen == "4 of 6 pairs, the test part of the data"
+    shutil.rmtree(tmp_path / "other" / "our485")
+    assert choose_pairs(run, other).chosen == "4 of 4 pairs, the test part of the data"
+    write_pairs(tmp_path / "third", range(50, 53))
+    third = DataSettings("pairs", root=str(tmp_path / "third"), split=str(tmp_path / "split.csv"))
+    for parts, count in (("training validation test", 1), ("test test test", 3)):
+        rows = [f"{scene},{part}" for scene, part in zip((50, 51, 52), parts.split(), strict=True)]
+        Path(third.split or "").write_text("\n".join(["name,part", *rows]))
+        assert choose_pairs(run, third).chosen == f"{count} of 3 pairs, for data.split says so (test)"
+
+
+def test_other_photographs_are_scored_whole_unless_a_validation_folder_is_given(run: Settings, tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        write_pairs(tmp_path / folder, range(60, 64))
+    photos = DataSettings("photos", root=str(tmp_path / "one" / "high"))
+    assert (choose_pairs(run, photos).split, len(choose_pairs(run, photos).source)) == ("all", 4)
+    choice = choose_pairs(run, replace(photos, val_root=str(tmp_path / "other" / "high")))
+    assert (choice.split, choice.chosen) == ("validation", "4 of 8 pairs, the validation part of the data")
 
 
 def test_scenes_of_the_training_are_counted_under_any_name_and_size(run: Settings, tmp_path: Path) -> None:
