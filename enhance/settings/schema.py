@@ -235,9 +235,12 @@ class Settings:
 
 @dataclass
 class EvaluationSettings:
-    """One evaluation of a checkpoint."""
+    """One evaluation of a checkpoint, or of another method's outputs."""
 
     checkpoint: str | None = option(None, "run folder (its best.pt) or .pt file; null: the newest of runs")
+    outputs: str | None = option(
+        None, "folder of another method's images, to score instead of a checkpoint's; with data="
+    )
     data: DataSettings | None = option(None, "null: the data of the run that wrote the checkpoint")
     protocol: Protocol = option(Protocol.plain, "plain: RGB, with and without GT-mean; all: 8 bits, grey, Y, LPIPS too")
     recalibrate: Recalibrate | None = option(None, "also score with batch norms recalibrated now, on which images")
