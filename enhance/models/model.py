@@ -10,7 +10,8 @@ from enhance.models.residual import ResidualUNet
 
 RunNetwork = Callable[[ResidualUNet, Tensor], Tensor]  # a network and a whole image -> what the network makes of it
 MOST_GAIN = 64.0  # six stops: the mean grey value of the result over that of the photograph
-MOST_BRIGHTER = 5.0  # what the network's output is multiplied by, in training and in use
+MOST_BRIGHTER = 8.0  # what the network's output is multiplied by; in the first steps of a run it is up to 7
+_MOST_IN_TRAINING = 5.0
 
 
 class EnhancementModel(nn.Module):
@@ -75,7 +76,7 @@ class ExposureModel(EnhancementModel):
     def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         output, exposed = self.network(low).float(), self.exposure(low).float()
         # Limited, so that the output itself becomes bright: the first ones are as dark as the input.
-        factor = factor_to(output.clamp(0, 1), mean_grey(normal), MOST_BRIGHTER)
+        factor = factor_to(output.clamp(0, 1), mean_grey(normal), _MOST_IN_TRAINING)
         return output * factor, {"exposure": (exposed - normal).abs().mean()}
 
     def early_parameters(self) -> list[nn.Parameter]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import WRITTEN, Ended, read_report
+from tests.cli.conftest import WRITTEN, read_report
+from tests.processes import Ended
 from tests.small_data import draw_scene
 
 COMPARE = "scripts/compare_checkpoints.py"

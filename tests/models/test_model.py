@@ -39,15 +39,15 @@ def test_black_stays_black_and_gains_are_limited() -> None:
         assert grey_of_exposure.min() > 0.15  # what both were brought to before
         assert black.eq(0).all()
         assert mean_grey(stars[None]) <= 64.01 * mean_grey(image[1:])
-        assert (stars <= 5.01 * detail[1]).all()
+        assert (stars <= 8.01 * detail[1]).all()
 
 
-def test_the_output_is_brightened_fivefold_at_most() -> None:
-    """As in training: of a photograph that is dark but not black, the exposure asks for more."""
+def test_the_output_is_brightened_eightfold_at_most() -> None:
+    """Of a photograph that is dark but not black, the exposure asks for more."""
     model = exposure_model()
     nn.init.zeros_(model.network.unet.output.weight)  # so that the network leaves the image as it is
     image = 0.01 + 0.01 * torch.rand(1, 3, 32, 32)
-    torch.testing.assert_close(model(image), 5 * image)
+    torch.testing.assert_close(model(image), 8 * image)
     bright = 0.1 + image
     torch.testing.assert_close(mean_grey(model(bright)), mean_grey(bright) + 0.2)
 
