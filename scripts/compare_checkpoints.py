@@ -1,17 +1,20 @@
 """Is A better than B? Both score the same images; the mean difference has a 95 % bootstrap interval over scenes.
+Either may be a folder of another method's images, named as the dark ones.
 
 python scripts/compare_checkpoints.py runs/A runs/B
 """
 
 import argparse
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
 from enhance.device import choose_device
 from enhance.errors import DataError, exit_on_user_error
-from enhance.evaluation.choose import choose_pairs, seen_in_training
+from enhance.evaluation.choose import choose_all, choose_pairs, seen_in_training
 from enhance.evaluation.intervals import TITLES, interval, scenes_of
+from enhance.evaluation.outputs import Outputs, is_folder_of_outputs
 from enhance.evaluation.scores import score
 from enhance.run import checkpoint
 from enhance.settings.schema import DataSettings
@@ -19,8 +22,10 @@ from enhance.settings.schema import DataSettings
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoints", metavar="A B", nargs=2, help="run folders (their best.pt) or checkpoint files")
-    parser.add_argument("--data", help="a data set's name, such as lol_v1 (default: the data of A's run)")
+    parser.add_argument(
+        "both", metavar="A B", nargs=2, help="run folders (their best.pt), checkpoint files, or outputs"
+    )
+    parser.add_argument("--data", help="a data set's name, such as lol_v1 (default: the data of the first run)")
     parser.add_argument("--root", help="with --data: where it lies")
     parser.add_argument("--split", help="with --data: CSV file of its parts, as data.split")
     parser.add_argument("--images", action="store_true", help="also print the difference of every image")
@@ -29,18 +34,24 @@ def main() -> None:
     if (args.root or args.split) and not args.data:
         raise DataError("--root and --split need --data, the name of the data set that lies there")
     device = choose_device(args.device)
-    files = [checkpoint.locate(each, "") for each in args.checkpoints]
-    saved = [checkpoint.load(file) for file in files]
+    files = [Path(each) if is_folder_of_outputs(Path(each)) else checkpoint.locate(each, "") for each in args.both]
+    saved = [None if file.is_dir() else checkpoint.load(file) for file in files]
     data = DataSettings(name=args.data, root=args.root, split=args.split) if args.data else None
-    choice = choose_pairs(saved[0].settings, data)
+    runs = [each.settings for each in saved if each is not None]
+    if not runs and data is None:
+        raise DataError("two folders of images: of which pairs? Give --data and --root too")
+    choice = choose_pairs(runs[0], data) if runs or data is None else choose_all(data)
     source = choice.source
-    _, of_b = seen_in_training(saved[1].settings, source)
-    models = [checkpoint.load_model(each, file, device) for each, file in zip(saved, files, strict=True)]
+    warnings = choice.warnings + [line for run in runs[1:] for line in seen_in_training(run, source)[1]]
+    models = [
+        Outputs(file, source) if each is None else checkpoint.load_model(each, file, device)
+        for each, file in zip(saved, files, strict=True)
+    ]
     a, b = (score(model, source, device) for model in models)
     scenes = scenes_of(source)
     print(f"A {files[0]}\nB {files[1]}")
     print(f"{choice.data}, {choice.split}: {len(source)} images of {scenes.max() + 1} scenes ({choice.chosen})")
-    for warning in dict.fromkeys(choice.warnings + of_b):
+    for warning in dict.fromkeys(warnings):
         print(f"warning: {warning}")
     for key, title in TITLES.items():
         differences = [getattr(one, key) - getattr(other, key) for one, other in zip(a, b, strict=True)]

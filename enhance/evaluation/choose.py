@@ -70,6 +70,19 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
     return Choice(data.name, split, chosen, source, *seen_in_training(run, source, training))
 
 
+def choose_all(data: DataSettings) -> Choice:
+    """For outputs whose method no run has trained: the test part of `data` where it has one, else what it names as
+    validation, or all; a `DataError` where it cannot be used."""
+    opened = open_data(data)
+    split, source = "test", opened.test
+    if source is None:
+        split, source = "all", opened.whole
+    if source is None:
+        split, source = "validation", opened.validation
+    why = "for nothing parts them" if split == "all" else _why(split, False, opened)
+    return Choice(data.name, split, f"{len(source)} of {opened.count()} pairs, {why}", source, None, [])
+
+
 def _why(split: str, own: bool, opened: Opened) -> str:
     if split == "all":
         return "for they are other data than the run's own, and nothing parts them"

@@ -12,6 +12,7 @@ from enhance.data.images import to_pixels
 from enhance.data.pairs import PairSource, WholePairs
 from enhance.evaluation.drawing import Cell, heading, row, stack
 from enhance.evaluation.metrics import psnr
+from enhance.evaluation.outputs import Outputs
 from enhance.evaluation.scores import ImageScore
 from enhance.evaluation.variants import variants
 from enhance.inference.enhancer import AnySize
@@ -33,30 +34,36 @@ def worst_and_best(scores: Sequence[ImageScore], count: int = 4) -> tuple[list[i
 
 @torch.inference_mode()
 def draw(
-    scores: Sequence[ImageScore], source: PairSource, enhance: Callable[[Tensor], Tensor], title: str
+    scores: Sequence[ImageScore], source: PairSource, enhance: Callable[[Tensor], Tensor] | Outputs, title: str
 ) -> Image.Image:
     """The sheet: the worst results left, the best right, a title above.
 
     Args:
         scores: of every pair of `source`, in its order.
-        enhance: (3, H, W) -> (3, H, W), as it was scored.
+        enhance: (3, H, W) -> (3, H, W), as it was scored; or another method's outputs.
     """
+
+    def strip(index: int) -> Image.Image:
+        low, target = source.whole(index)
+        output = enhance[index] if isinstance(enhance, Outputs) else enhance(low)
+        return _strip(scores[index], low, target, output)
+
     columns = []
     for word, indices in zip(("Worst", "Best"), worst_and_best(scores), strict=True):
         if indices:
-            strips = [_strip(scores[index], *source.whole(index), enhance) for index in indices]
+            strips = [strip(index) for index in indices]
             head = heading(f"{word} {len(indices)} of {len(scores)} by PSNR", strips[0].width, 17)
             columns.append(stack([head, *strips]))
     sheet = stack(columns, across=True)
     return stack([heading(title, sheet.width, 18), sheet])
 
 
-def _strip(score: ImageScore, low: Tensor, target: Tensor, enhance: Callable[[Tensor], Tensor]) -> Image.Image:
+def _strip(score: ImageScore, low: Tensor, target: Tensor, output: Tensor) -> Image.Image:
     """Name, the three images, and under each what it is and how it scores."""
     dark = f"input  {score.psnr_input:.2f} dB, SSIM {score.ssim_input:.3f}"
     plain = f"output  {score.psnr:.2f} dB, SSIM {score.ssim:.3f}"
     gt_mean = f"with GT-mean {score.psnr_gt_mean:.2f} dB, {score.ssim_gt_mean:.3f}"
-    images = ((low, [dark]), (enhance(low), [plain, gt_mean]), (target, ["target"]))
+    images = ((low, [dark]), (output, [plain, gt_mean]), (target, ["target"]))
     return row([Cell(to_pixels(image), lines) for image, lines in images], name=score.name)
 
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +39,8 @@ class StatisticsScore:
 class Evaluation:
     """What was scored, and how it came out."""
 
-    checkpoint: str
-    step: int
+    checkpoint: str  # or the folder of another method's outputs
+    step: int | None  # None of outputs, of which model and norm are not known
     model: str
     norm: str
     data: str
@@ -58,9 +59,9 @@ class Evaluation:
 
     def title(self) -> str:
         """One line: which checkpoint, which data, which split, how many images."""
+        known = "outputs" if self.step is None else f"{self.model}, norm={self.norm}, step {self.step}"
         return (
-            f"{self.checkpoint} ({self.model}, norm={self.norm}, step {self.step}) "
-            f"on {self.data}, {self.split}: {self.images} image{'s' * (self.images != 1)}"
+            f"{self.checkpoint} ({known}) on {self.data}, {self.split}: {self.images} image{'s' * (self.images != 1)}"
         )
 
 
@@ -72,8 +73,18 @@ def begin(
     return Evaluation(checkpoint, step, *names, split, str(device), len(source), warnings=warnings)
 
 
+def of_outputs(folder: Path, data: str, split: str, source: PairSource, device: torch.device) -> Evaluation:
+    """What will be scored of another method's outputs."""
+    return Evaluation(
+        str(folder), None, "", "", data, split, str(device), len(source), warnings=skipped_message(source)
+    )
+
+
 def default_folder(checkpoint: Path, evaluation: Evaluation) -> Path:
-    """`evaluation-<data>-<split>` in the run folder; beside the file where it lies in none."""
+    """`evaluation-<data>-<split>` in the run folder; beside the file where it lies in none, and beside a folder of
+    outputs with its name before."""
+    if evaluation.step is None:
+        return checkpoint.with_name(f"{checkpoint.name}-evaluation-{evaluation.data}-{evaluation.split}")
     home = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     return home / f"evaluation-{evaluation.data}-{evaluation.split}"
 
@@ -163,7 +174,9 @@ def _remarks(evaluation: Evaluation) -> list[str]:
     seconds = mean_score(evaluation.scores)["seconds"]
     remarks = [f"warning: {warning}" for warning in evaluation.warnings]
     remarks += [f"scored: {evaluation.chosen}."] if evaluation.chosen else []
-    remarks += [GT_MEAN, f"{seconds:.3f} s per image on {evaluation.device}, the model alone."]
+    remarks.append(GT_MEAN)
+    if not math.isnan(seconds):
+        remarks.append(f"{seconds:.3f} s per image on {evaluation.device}, the model alone.")
     if evaluation.intervals:
         ends = ", ".join(f"{TITLES[key]} {tables.score_text(key, *both)}" for key, both in evaluation.intervals.items())
         remarks.append(f"95 % intervals of the means, bootstrap over {evaluation.scenes} scenes: {ends}.")

@@ -1,6 +1,7 @@
 """Scores of a model on whole images, one at a time: validation in training and `evaluate.py` use it alike."""
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from enhance.data.pairs import WholePairs
 from enhance.device import out_of_memory_hint, synchronize
 from enhance.errors import DataError
 from enhance.evaluation.metrics import match_mean, psnr, ssim
+from enhance.evaluation.outputs import Outputs
 from enhance.inference.enhancer import AnySize
 from enhance.models.model import EnhancementModel
 
@@ -32,7 +34,7 @@ class ImageScore:
     ssim_gt_mean: float
     psnr_input: float  # of the dark input itself
     ssim_input: float
-    seconds: float  # of the model alone, without reading and scoring
+    seconds: float  # of the model alone, without reading and scoring; NaN of another method's outputs
     measures: dict[str, dict[str, float]] = field(default_factory=dict)  # what else was asked for, by its name
 
 
@@ -41,10 +43,14 @@ SCORES = tuple(field.name for field in dataclasses.fields(ImageScore) if field.n
 
 @torch.inference_mode()
 def score(
-    model: EnhancementModel, source: WholePairs, device: torch.device, measures: Mapping[str, Measure] | None = None
+    model: EnhancementModel | Outputs,
+    source: WholePairs,
+    device: torch.device,
+    measures: Mapping[str, Measure] | None = None,
 ) -> list[ImageScore]:
-    """Score a model in evaluation mode on each whole pair of `source` alone, in the source's order. An image that the
-    device's memory is too small for goes through in tiles, with the same result, and is scored on the CPU.
+    """Score a model in evaluation mode, or what another method made of the images, on each whole pair of `source`
+    alone, in the source's order. An image that the device's memory is too small for goes through in tiles, with the
+    same result, and is scored on the CPU.
 
     Args:
         measures: what else to compute of each output, by name; the model runs once all the same.
@@ -53,20 +59,19 @@ def score(
         DataError: an image that is too small to score; names it.
         UserError: the device's memory is too small for an image all the same.
     """
-    assert not model.training
-    enhance = AnySize(model, device)
+    enhance = model if isinstance(model, Outputs) else AnySize(model, device)
     scores: list[ImageScore] = []
     hidden = None if ranks.is_rank_zero() else True  # None shows the bar on a terminal
     for index, name in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=hidden)):
         with out_of_memory_hint(device, f"{name} is too large for it; choose a smaller model=, or device=cpu"):
-            low, normal = (image[None].to(enhance.home(image)) for image in source.whole(index))
-            if index == 0:
-                enhance(low)  # warm-up: the first call also pays for set-up and memory
-            synchronize(device)
-            start = time.perf_counter()
-            output = enhance(low)
-            synchronize(device)
-            seconds = time.perf_counter() - start
+            images = source.whole(index)
+            low, normal = (
+                image[None].to(device if isinstance(enhance, Outputs) else enhance.home(image)) for image in images
+            )
+            if isinstance(enhance, Outputs):
+                output, seconds = enhance[index][None].to(device), math.nan
+            else:
+                output, seconds = _timed(enhance, low, device, warm_up=index == 0)
             try:
                 kinds = {"": output, "_gt_mean": match_mean(output, normal), "_input": low}
                 values = {
@@ -79,6 +84,17 @@ def score(
                 raise DataError(f"{name}: {error}") from error
             scores.append(ImageScore(name, **values, seconds=seconds, measures=others))
     return scores
+
+
+def _timed(enhance: AnySize, low: Tensor, device: torch.device, warm_up: bool) -> tuple[Tensor, float]:
+    """The output, and its seconds; the first call also pays for set-up and memory, and is not counted."""
+    if warm_up:
+        enhance(low)
+    synchronize(device)
+    start = time.perf_counter()
+    output = enhance(low)
+    synchronize(device)
+    return output, time.perf_counter() - start
 
 
 def mean_score(scores: list[ImageScore]) -> dict[str, float]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from enhance.models.brightness import at_brightness, factor_to, mean_grey
 from enhance.models.residual import ResidualUNet
 
 RunNetwork = Callable[[ResidualUNet, Tensor], Tensor]  # a network and a whole image -> what the network makes of it
-_MOST_BRIGHTER = 5.0
+MOST_GAIN = 64.0  # six stops: the mean grey value of the result over that of the photograph
+MOST_BRIGHTER = 8.0  # what the network's output is multiplied by; in the first steps of a run it is up to 7
+_MOST_IN_TRAINING = 5.0
 
 
 class EnhancementModel(nn.Module):
@@ -46,7 +49,8 @@ class EnhancementModel(nn.Module):
 
 
 class ExposureModel(EnhancementModel):
-    """The output of `network`, at the mean grey value of what `exposure` makes of the same image.
+    """The output of `network`, at the mean grey value of what `exposure` makes of the same image, but no brighter than
+    `MOST_GAIN` and `MOST_BRIGHTER` allow: black stays black.
 
     What standardizes an image, or looks at the whole of it, predicts overall brightness no better than a constant
     (docs/results.md). A small U-Net without norm and context does better.
@@ -62,7 +66,9 @@ class ExposureModel(EnhancementModel):
 
     def enhance(self, image: Tensor, run: RunNetwork) -> Tensor:
         wanted = mean_grey(run(self.exposure, image).clamp(0, 1))
-        return at_brightness(run(self.network, image), wanted)
+        # Of an almost black photograph both networks make a little something, and their ratio means nothing.
+        wanted = torch.minimum(wanted, MOST_GAIN * mean_grey(image))
+        return at_brightness(run(self.network, image), wanted, MOST_BRIGHTER)
 
     def networks(self) -> list[ResidualUNet]:
         return [self.network, self.exposure]
@@ -70,7 +76,7 @@ class ExposureModel(EnhancementModel):
     def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         output, exposed = self.network(low).float(), self.exposure(low).float()
         # Limited, so that the output itself becomes bright: the first ones are as dark as the input.
-        factor = factor_to(output.clamp(0, 1), mean_grey(normal)).clamp(max=_MOST_BRIGHTER)
+        factor = factor_to(output.clamp(0, 1), mean_grey(normal), _MOST_IN_TRAINING)
         return output * factor, {"exposure": (exposed - normal).abs().mean()}
 
     def early_parameters(self) -> list[nn.Parameter]:

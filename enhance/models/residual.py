@@ -11,6 +11,7 @@ from enhance.models.unet import UNet
 
 SMALLEST_SIDE = 16  # pixels; reflection pads up to 32 and cannot be wider than the image
 _BRIGHTENED = 0.45  # mean grey value, about that of normal-light photographs
+_MOST_GAIN = 450.0  # to that value: met by a mean below 0.001, a quarter of a step of 8 bits
 _BRIGHTEST = 3.0  # what lamps and skies in a brightened image are clamped to
 
 
@@ -45,7 +46,7 @@ class ResidualUNet(nn.Module):
 
     def gain(self, image: Tensor) -> Tensor | None:
         """What brings the whole image (N, 3, H, W) to the one brightness: (N, 1, 1, 1); None where nothing does."""
-        return factor_to(image, _BRIGHTENED) if self.brightened else None
+        return factor_to(image, _BRIGHTENED, _MOST_GAIN) if self.brightened else None
 
     def enhance_part(self, part: Tensor, gain: Tensor | None) -> Tensor:
         """The enhanced part of an image, whose `gain` as a whole is `gain`: (N, 3, H, W) -> (N, 3, H, W), multiples of

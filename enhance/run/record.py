@@ -21,6 +21,7 @@ from enhance.files import replacing
 from enhance.run.checkpoint import LAST, PREVIOUS, Checkpoint, save
 from enhance.run.folder import create_run_folder, lock_run
 from enhance.run.progress import print_line
+from enhance.settings.config import to_yaml
 from enhance.settings.schema import OnFullDisk, Settings
 
 P = ParamSpec("P")
@@ -90,6 +91,12 @@ class Record:
         entries = [*entries, values] if isinstance(entries, list) else [values]
         with replacing(file) as temporary:
             temporary.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+    @_written
+    def settings(self) -> None:
+        """Write config.yaml anew, for a run that goes on with another length."""
+        with replacing(self.folder / "config.yaml") as temporary:
+            temporary.write_text(to_yaml(self._settings), encoding="utf-8")
 
     @_written
     def scalars(self, step: int, values: dict[str, float]) -> None:

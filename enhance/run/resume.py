@@ -9,7 +9,9 @@ from enhance.data.open import with_content
 from enhance.errors import CheckpointError, DataError, SettingsError
 from enhance.run import checkpoint
 from enhance.run.checkpoint import LAST, PREVIOUS, Checkpoint
+from enhance.run.first_weights import note_contents
 from enhance.run.folder import lock_run
+from enhance.run.results import SCORES_FILE
 from enhance.settings.config import from_yaml
 from enhance.settings.identity import MOVABLE, identity, move
 from enhance.settings.schema import Settings
@@ -22,25 +24,30 @@ def restored(given: Settings, overrides: list[str]) -> Iterator[tuple[Path, Chec
     go on.
 
     Args:
-        overrides: the words of the command line. A run goes on with its own settings, but for those of `MOVABLE`.
+        overrides: the words of the command line. A run goes on with its own settings, but for those of `MOVABLE`,
+            and `schedule.steps`.
     """
     file: Path | None = None
+    steps: int | None = None
     moved = list(MOVABLE)
     if given.resume == "auto":
         if folder := find_run(given):
             file = folder / LAST
     elif given.resume is not None:
         keys = {word.partition("=")[0]: word for word in overrides}
-        if others := [word for key, word in keys.items() if key not in ("resume", *MOVABLE)]:
+        if others := [word for key, word in keys.items() if key not in ("resume", "schedule.steps", *MOVABLE)]:
             raise SettingsError(f"resume={given.resume} goes on with the run's own settings: drop {' '.join(others)}")
         file = _named(given.resume)
         moved = [key for key in MOVABLE if key in keys]
+        steps = given.schedule.steps if "schedule.steps" in keys else None
     if file is None:
         yield None
         return
     with ExitStack() as stack:
         last = ranks.from_rank_zero(lambda: _read(file, stack))
         move(last.settings, given, moved)
+        if steps is not None:
+            _set_length(last, steps, file.parents[1])
         yield file.parents[1], last
 
 
@@ -64,6 +71,22 @@ def _read(file: Path, stack: ExitStack) -> Checkpoint:
     return last
 
 
+def _set_length(last: Checkpoint, steps: int, folder: Path) -> None:
+    """Have the run end at another step; it notes what it was to be, for it is no run that had this length all along.
+    Raises `SettingsError` where it cannot be told apart from what it was, or has gone too far."""
+    schedule, given = last.settings.schedule, f"schedule.steps={steps}"
+    if steps == schedule.steps:  # the same command again
+        return
+    if steps <= last.step:
+        raise SettingsError(f"{given}: {folder} has done {last.step} steps; give more, or leave it out")
+    if last.frozen or (folder / SCORES_FILE).exists():
+        reason = "has frozen its batch norms for its last part" if last.frozen else "is scored in a sweep"
+        raise SettingsError(f"{given}: {folder} {reason}; begin a new run with init_from={folder}")
+    was = f"{schedule.steps} steps" if schedule.steps is not None else f"{schedule.epochs:g} epochs"
+    schedule.before = was if schedule.before is None else f"{schedule.before}, {was}"
+    schedule.steps, schedule.epochs = steps, None
+
+
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run folder has something to go on from."""
     return any((folder / name).exists() for name in (LAST, PREVIOUS))
@@ -72,7 +95,7 @@ def has_checkpoint(folder: Path) -> bool:
 def find_run(settings: Settings) -> Path | None:
     """The newest run in `runs` with the identity of these settings that has a checkpoint: `resume=auto`; a `DataError`
     where the data cannot be found."""
-    settings.data = with_content(settings.data)
+    note_contents(settings)
     wanted = identity(settings)
     files = Path(settings.runs).glob("*/config.yaml")
     for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):

@@ -171,6 +171,7 @@ class ScheduleSettings:
     epochs: float | None = option(None, "passes over the training images; give this or steps", above=0)
     warmup: float = share(0.03, "share of the run in which the learning rate rises")
     floor: float = share(0.01, "last learning rate, as a share of the peak")
+    before: str | None = option(None, "lengths that resume=RUN schedule.steps=MORE has changed; a run notes them")
     freeze_after: float = share(1.0, "share of the run after which batch norms are recalibrated and frozen; 1: never")
 
 
@@ -198,6 +199,10 @@ class Settings:
     batch_size: int = option(8, "crops that go through the network at once", least=1)
     accumulate: int = option(1, "batches whose gradients are averaged into one optimizer step", least=1)
     average_decay: float = share(0.999, "decay of the moving average of the weights (ema); 0: the latest weights")
+    init_from: str | None = option(
+        None, "run folder (its best.pt) or .pt file whose averaged weights a new run begins with", role=PLACE
+    )
+    init_content: str | None = option(None, "fingerprint of those weights; a run notes it, and refuses others")
     seed: int = option(0, "of weights, order, crops and noise", least=0, most=2**63 - 1)
     device: str = option("auto", "auto, cpu, cuda or cuda:N", role=MACHINE)
     precision: Precision = option(Precision.auto, "number format of the forward pass; auto: bf16 where it is fast")
@@ -216,7 +221,10 @@ class Settings:
     sweep: str = option("sweep", "with -m: run folders are <runs>/<sweep>/<what is swept>", role=LABEL)
     results: str | None = option(None, "with -m: CSV file of results; null: <runs>/<sweep>/runs.csv", role=LABEL)
     resume: str | None = option(
-        None, "run folder to go on with, by its own settings; auto: the run of these settings, or a new one", role=LABEL
+        None,
+        "run folder to go on with, by its own settings, or with schedule.steps=MORE; auto: the run of these settings, "
+        "or a new one",
+        role=LABEL,
     )
 
     @property
@@ -227,9 +235,12 @@ class Settings:
 
 @dataclass
 class EvaluationSettings:
-    """One evaluation of a checkpoint."""
+    """One evaluation of a checkpoint, or of another method's outputs."""
 
     checkpoint: str | None = option(None, "run folder (its best.pt) or .pt file; null: the newest of runs")
+    outputs: str | None = option(
+        None, "folder of another method's images, to score instead of a checkpoint's; with data="
+    )
     data: DataSettings | None = option(None, "null: the data of the run that wrote the checkpoint")
     protocol: Protocol = option(Protocol.plain, "plain: RGB, with and without GT-mean; all: 8 bits, grey, Y, LPIPS too")
     recalibrate: Recalibrate | None = option(None, "also score with batch norms recalibrated now, on which images")

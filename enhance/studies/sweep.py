@@ -20,13 +20,14 @@ from omegaconf import DictConfig, open_dict
 
 from enhance import ranks
 from enhance.cost.measure import saved_tensors, storage_bytes
-from enhance.data.open import Opened, open_data, with_content
+from enhance.data.open import Opened, open_data
 from enhance.data.pairs import CameraPairs, PairSource
 from enhance.device import choose_device, device_name
 from enhance.errors import RunComplete, SettingsError, UserError, exit_on_user_error
 from enhance.models.build import build_model
 from enhance.norm.batch import freeze
 from enhance.run import checkpoint
+from enhance.run.first_weights import note_contents
 from enhance.run.provenance import git_state
 from enhance.run.results import SCORES_FILE, append_row, median_speed, read_metrics, read_rows
 from enhance.run.resume import has_checkpoint
@@ -75,7 +76,7 @@ def run_job(settings: Settings, swept: str) -> None:
         raise SettingsError("torchrun and -m do not go together: hydra/launcher= spreads the runs (docs/study.md)")
     if settings.resume is not None:
         raise SettingsError("resume= and -m do not go together: the same command with -m goes on by itself")
-    settings.data = with_content(settings.data)
+    note_contents(settings)
     run_id = identity(settings)
     folder = Path(settings.runs) / settings.sweep / folder_name(swept, run_id)
     results = results_file(settings.runs, settings.sweep, settings.results)

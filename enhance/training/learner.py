@@ -150,6 +150,17 @@ class Learner:
                 part.load_state_dict(state[name])
         self.skipped = Skipped(state.get("skipped", 0))
 
+    def follow_schedule(self) -> str:
+        """Take the learning rate that the schedule has at this step, where a restored one is of a run of another
+        length; how it goes on, in words."""
+        schedule, groups = self._schedule, self.optimizer.param_groups
+        for group, peak, factor in zip(groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+            group["lr"] = peak * factor(self.step)
+        length = f"schedule.steps={self.steps}, before {self.settings.schedule.before}"
+        end = schedule.base_lrs[0] * self.settings.schedule.floor
+        course = f"at {groups[0]['lr']:.2g}, and falls to {end:.2g} along the cosine of {self.steps} steps"
+        return f"{length}: from step {self.step} the learning rate goes on {course}"
+
     def _parts(self) -> dict[str, Any]:
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self._schedule, "scaler": self._scaler}
 

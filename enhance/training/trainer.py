@@ -8,7 +8,7 @@ from pathlib import Path
 from enhance import ranks
 from enhance.cost.memory import check_memory
 from enhance.data.batches import crop_names, training_batches, worker_errors
-from enhance.data.open import open_data, with_content
+from enhance.data.open import open_data
 from enhance.data.pairs import spread
 from enhance.device import (
     available_memory,
@@ -21,6 +21,7 @@ from enhance.device import (
 from enhance.errors import DataError, RunComplete, UserError
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import BEST, LAST, Checkpoint
+from enhance.run.first_weights import note_contents, take_weights
 from enhance.run.interrupt import Interrupted, Interruption, stop_on_signal
 from enhance.run.progress import Progress, print_line
 from enhance.run.record import Record
@@ -44,12 +45,16 @@ def train(settings: Settings, folder: Path | None = None, last: Checkpoint | Non
         last: the checkpoint to go on from, exactly where it stopped; None begins a new run.
     """
     if last is None:
-        settings.data = with_content(settings.data)
+        note_contents(settings)
     trainer = Trainer(settings)
-    if last is not None:  # its images are checked one by one
+    if last is None:
+        trainer.begin()
+    else:  # its images are checked one by one
         assert folder is not None
         trainer.restore(folder, last)
     with Record(settings, folder, None if last is None else last.step) as record:
+        if settings.schedule.before is not None:
+            record.settings()
         trainer.fit(record)
     return trainer
 
@@ -78,11 +83,18 @@ class Trainer:
         self.best = -math.inf  # highest validation PSNR of all
         self.scores: dict[str, float] = {}  # means of the last step's validation; empty before it
         self.saved_step = -1  # of the last checkpoint
+        self.told: list[str] = []  # of what the run begins with, or how it goes on
 
     @property
     def validated(self) -> bool:
         """Whether no validation of the last step is due, which a signal may have cut short."""
         return bool(self.scores) or not self._due(self.learner.step)
+
+    def begin(self) -> None:
+        """Take the weights that `init_from` names, if any; raises `CheckpointError` where there are none that fit."""
+        if self.settings.init_from is not None:
+            self.told = take_weights(self.settings, self.learner.model)
+            self.learner.average.model.load_state_dict(self.learner.model.state_dict())
 
     def restore(self, folder: Path, checkpoint: Checkpoint) -> None:
         """Go on exactly where the run of that folder stopped. Raises `DataError` where the images are not those of the
@@ -95,10 +107,13 @@ class Trainer:
         learner.step = self.saved_step = checkpoint.step
         if checkpoint.frozen:
             learner.freeze()
+        if self.settings.schedule.before is not None:
+            self.told = [learner.follow_schedule()]
         self.best = state["best"]
         self.scores = checkpoint.validation
         if learner.step >= learner.steps and self.validated:
-            raise RunComplete(f"{folder}: this run is complete ({learner.step} of {learner.steps} steps)")
+            more = f"train on with resume={folder} schedule.steps=MORE"
+            raise RunComplete(f"{folder}: this run is complete ({learner.step} of {learner.steps} steps); {more}")
 
     def fit(self, record: Record) -> None:
         """Train to the last step, or to a signal to stop; `last` and `best` checkpoints are written on the way. Raises
@@ -108,7 +123,7 @@ class Trainer:
             try:
                 values, lines = summary(learner, self.plan, self.train, self.validation)
                 record.provenance(values)
-                print("\n".join([f"run folder {record.folder}", *lines]))
+                print("\n".join([f"run folder {record.folder}", *self.told, *lines]))
                 bar = ranks.is_rank_zero() and sys.stderr.isatty()
                 with closing(Progress(learner.step, learner.steps, bar)) as progress:
                     self._loop(record, progress, stopped)

@@ -12,7 +12,7 @@ from filelock import FileLock
 from PIL import Image
 
 from enhance.run import checkpoint
-from enhance.run.checkpoint import LAST
+from enhance.run.checkpoint import BEST, LAST
 from tests.processes import ROOT, Begun, Ended
 from tests.small_data import SMALL
 
@@ -122,3 +122,53 @@ def test_a_report_that_finds_no_room_is_told(make_run: Callable[..., Path]) -> N
     )
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
     assert "cannot be written (File too large); give out=FOLDER" in ended.stderr
+
+
+def rates(folder: Path) -> dict[int, float]:
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line["train/lr"] for line in lines if "train/lr" in line}
+
+
+def test_a_finished_run_goes_on_with_more_steps(
+    run_script: Callable[..., Ended], command: list[str], tmp_path: Path
+) -> None:
+    words = (*command, "validation.every=1", "schedule.warmup=0", "schedule.floor=0.5", "optimizer.lr=1e-3")
+    assert run_script("train.py", *words).code == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    ended = run_script("train.py", f"resume={folder}")
+    assert ended.code == 2
+    assert f"train on with resume={folder} schedule.steps=MORE" in ended.err
+    ended = run_script("train.py", f"resume={folder}", "schedule.steps=8")
+    assert ended.code == 0, ended.err
+    # the cosine of 8 steps from 1e-3 to 5e-4 is half way down at step 4
+    assert "schedule.steps=8, before 4 steps: from step 4 the learning rate goes on at 0.00075" in ended.out
+    assert "falls to 0.0005" in ended.out
+    assert checkpoint.load(folder / LAST).step == 8
+    assert rates(folder)[8] == pytest.approx(5e-4, rel=0.05)
+    assert rates(folder)[5] > rates(folder)[4]  # it rose from where 4 steps had ended
+    again = run_script("train.py", f"resume={folder}", "schedule.steps=8")
+    assert (again.code, "complete (8 of 8 steps)" in again.err) == (2, True)
+    assert "has done 8 steps" in run_script("train.py", f"resume={folder}", "schedule.steps=6").err
+    # it is neither the run of 4 steps any more, nor one of 8
+    for steps in (4, 8):
+        ended = run_script("train.py", *words, f"schedule.steps={steps}", "resume=auto")
+        assert f"run folder {folder}" not in ended.out + ended.err
+        assert ended.code == 0, ended.err
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    run: Path, run_script: Callable[..., Ended], command: list[str], tmp_path: Path
+) -> None:
+    """With a learning rate that moves nothing, they are what is saved."""
+    words = (*command, f"init_from={run}", "norm=bn_act", "optimizer.lr=1e-12", "name=tuned", "seed=5")
+    ended = run_script("train.py", *words)
+    assert ended.code == 0, ended.err
+    assert f"init_from={run / BEST}: begins with the averaged weights" in ended.out
+    (tuned,) = (tmp_path / "runs").glob("*-tuned")
+    first, last = (checkpoint.load(folder / BEST).model for folder in (run, tuned))
+    weights = [name for name in first if name.endswith("weight")]
+    assert weights
+    assert all((first[name] - last[name]).abs().max() < 1e-8 for name in weights)
+    shutil.rmtree(run)  # to go on, it takes the weights of its own checkpoint
+    ended = run_script("train.py", f"resume={tuned}", "schedule.steps=5")
+    assert ended.code == 0, ended.err

@@ -59,6 +59,17 @@ def assert_equal_images(enhancer: Enhancer, exported: OnnxEnhancer, size: tuple[
     return wanted
 
 
+def test_black_stays_black_in_the_file_too() -> None:
+    enhancer = Enhancer(trained_unet("bn", exposure=True, brightened=True), CPU)
+    black, stars = torch.zeros(1, 3, 40, 56), torch.zeros(1, 3, 40, 56)
+    stars[..., 9::24, 5::31] = 0.1
+    exported = OnnxEnhancer(to_onnx(enhancer).SerializeToString())
+    assert enhancer.model.exposure(black).clamp(0, 1).mean() > 0.01  # which is no black
+    assert exported.enhance(black).eq(0).all()
+    torch.testing.assert_close(exported.enhance(stars)[0], enhancer.enhance(stars[0]), rtol=0, atol=1e-4)
+    assert exported.enhance(stars).mean() <= 64.01 * stars.mean()
+
+
 @pytest.mark.parametrize("norm", ["bn", "bn_act", "gn", "in", "frn", "hin", "ln", "none"])
 def test_the_enhancers_images_at_any_size(norm: str) -> None:
     enhancer, model = export_once(norm)

@@ -26,6 +26,32 @@ def test_it_sets_the_brightness_and_nothing_else() -> None:
     torch.testing.assert_close(output / mean_grey(output), detail / mean_grey(detail))
 
 
+def test_black_stays_black_and_gains_are_limited() -> None:
+    """Of black both networks make a little something; their ratio once was a gain of 29, and a frame of 255."""
+    model = exposure_model()
+    nn.init.constant_(model.network.unet.output.bias, 0.002)
+    image = torch.zeros(2, 3, 48, 64)
+    image[1, :, 9::24, 5::31] = 0.1  # stars
+    with torch.inference_mode():
+        black, stars = model(image)
+        detail = model.network(image).clamp(0, 1)
+        grey_of_exposure = mean_grey(model.exposure(image).clamp(0, 1))
+        assert grey_of_exposure.min() > 0.15  # what both were brought to before
+        assert black.eq(0).all()
+        assert mean_grey(stars[None]) <= 64.01 * mean_grey(image[1:])
+        assert (stars <= 8.01 * detail[1]).all()
+
+
+def test_the_output_is_brightened_eightfold_at_most() -> None:
+    """Of a photograph that is dark but not black, the exposure asks for more."""
+    model = exposure_model()
+    nn.init.zeros_(model.network.unet.output.weight)  # so that the network leaves the image as it is
+    image = 0.01 + 0.01 * torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(model(image), 8 * image)
+    bright = 0.1 + image
+    torch.testing.assert_close(mean_grey(model(bright)), mean_grey(bright) + 0.2)
+
+
 def test_the_objective_sees_the_targets_brightness_and_each_network_learns_by_its_own_loss() -> None:
     model = exposure_model()
     normal = 0.3 + 0.4 * torch.rand(2, 3, 32, 32)
