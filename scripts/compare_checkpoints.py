@@ -19,7 +19,9 @@ from enhance.settings.schema import DataSettings
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoints", metavar="A B", nargs=2, help="run folders (their best.pt) or checkpoint files")
+    parser.add_argument(
+        "checkpoints", metavar=("A", "B"), nargs=2, help="run folders (their best.pt) or checkpoint files"
+    )
     parser.add_argument("--data", help="a data set's name, such as lol_v1 (default: the data of A's run)")
     parser.add_argument("--root", help="with --data: where it lies")
     parser.add_argument("--split", help="with --data: CSV file of its parts, as data.split")
