@@ -19,9 +19,8 @@ from enhance.settings.schema import DataSettings
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "checkpoints", metavar=("A", "B"), nargs=2, help="run folders (their best.pt) or checkpoint files"
-    )
+    parser.add_argument("a", metavar="A", help="a run folder (its best.pt) or a checkpoint file")
+    parser.add_argument("b", metavar="B", help="another")
     parser.add_argument("--data", help="a data set's name, such as lol_v1 (default: the data of A's run)")
     parser.add_argument("--root", help="with --data: where it lies")
     parser.add_argument("--split", help="with --data: CSV file of its parts, as data.split")
@@ -31,7 +30,7 @@ def main() -> None:
     if (args.root or args.split) and not args.data:
         raise DataError("--root and --split need --data, the name of the data set that lies there")
     device = choose_device(args.device)
-    files = [checkpoint.locate(each, "") for each in args.checkpoints]
+    files = [checkpoint.locate(each, "") for each in (args.a, args.b)]
     saved = [checkpoint.load(file) for file in files]
     data = DataSettings(name=args.data, root=args.root, split=args.split) if args.data else None
     choice = choose_pairs(saved[0].settings, data)

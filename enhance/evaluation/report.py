@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from enhance.data.images import shortened
 from enhance.data.pairs import PairSource, skipped_message
 from enhance.evaluation import tables
 from enhance.evaluation.intervals import TITLES
@@ -161,6 +163,8 @@ def _row(label: str, score: dict[str, Any]) -> list[str]:
 def _remarks(evaluation: Evaluation) -> list[str]:
     seconds = mean_score(evaluation.scores)["seconds"]
     remarks = [f"warning: {warning}" for warning in evaluation.warnings]
+    if exact := [image.name for image in evaluation.scores if math.isinf(image.psnr)]:
+        remarks.append(f"warning: equal to the reference, so that a mean PSNR is infinite: {shortened(exact)}")
     remarks += [GT_MEAN, f"{seconds:.3f} s per image on {evaluation.device}, the model alone."]
     if evaluation.intervals:
         ends = ", ".join(f"{TITLES[key]} {tables.score_text(key, *both)}" for key, both in evaluation.intervals.items())
