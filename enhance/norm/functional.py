@@ -56,8 +56,9 @@ def implementation(x: Tensor) -> str:
 
 def _have_kernels(x: Tensor) -> bool:
     wide = x.dtype in (torch.float32, torch.bfloat16, torch.float16)
-    # Places within an image are counted in 32 bits.
-    return wide and 0 < x.numel() < len(x) * 2**31 and layout.has_values(x) and _TRITON is not None
+    # Places within an image, and a bit beyond its end, are counted in 32 bits; CUDA takes 65535 rows of programs.
+    fits = 0 < x.numel() < len(x) * 2**30 and x.shape[1] < 2**16
+    return wide and fits and layout.has_values(x) and _TRITON is not None
 
 
 @contextmanager
@@ -80,11 +81,12 @@ def differentiable_gradients(
     return [next(grads) if need and each is not None else None for each, need in zip(inputs, needed, strict=True)]
 
 
-TWICE = (
-    "BatchNormAct (norm=bn_act) saves no input that could be differentiated twice (create_graph=True): use BatchNorm "
-    "(norm=bn) and an activation"
+TWICE = "BatchNormAct saves no input to differentiate twice (create_graph=True): use BatchNorm and an activation"
+OVER_RANKS_TWICE = "SyncBatchNorm of several processes has no second derivative: use BatchNorm"
+OVER_RANKS_PLAIN = (
+    "SyncBatchNorm of several processes takes no transform of torch.func, no forward-mode differentiation and no "
+    "torch.jit.trace in training: use BatchNorm"
 )
-OVER_RANKS_TWICE = "SyncBatchNorm (norm=sync_bn) of several processes has no second derivative: use BatchNorm"
 
 
 class _Normalize(torch.autograd.Function):
@@ -278,7 +280,8 @@ def normalize(
     """
     if not x.numel() and means_of is None:
         nothing = x.new_zeros(1, x.shape[1], 1, 1)
-        return plain.affine(x, weight, bias).to(x.dtype), nothing, nothing
+        # Of a copy: without weight and bias it would be x itself, which what follows may change in place.
+        return plain.affine(x.clone(), weight, bias).to(x.dtype), nothing, nothing
     way = implementation(x)
     if way == PLAIN:
         return plain.normalize(x, weight, bias, num_groups, axes, eps)

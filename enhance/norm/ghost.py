@@ -45,7 +45,7 @@ class GhostBatchNorm(AnyBatchNorm):
         self.virtual_batch = virtual_batch
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
-        if not self.training or x.shape[0] <= self.virtual_batch:
+        if not self.training or x.shape[0] <= self.virtual_batch or not x.numel():
             return super()._by_batch_statistics(x)
         if torch.compiler.is_compiling() and not torch.compiler.is_exporting() and x.shape[0] % self.virtual_batch == 0:
             return self._folded(x)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
-import triton
 from torch import Tensor
 
 from enhance.norm import kernels, layer_kernels
 from enhance.norm.layout import memory_format
 
 _TILE = 2048  # values that a program holds at once
+_SHAPES = 1024  # whose grids are remembered
 _PROGRAMS = 2048  # enough to keep a large card busy; more would be more partial results
 
 
@@ -29,23 +29,11 @@ class _Grid:
     parts_an_image: int
     part_length: int
 
-    @classmethod
-    def of(cls, x: Tensor) -> "_Grid":
+    @staticmethod
+    def of(x: Tensor) -> "_Grid":
         images, channels = x.shape[:2]
-        length = x.numel() // (images * channels)
-        if memory_format(x) == torch.contiguous_format:
-            strides = (channels * length, length, 1)
-            block_l = min(_TILE, triton.next_power_of_2(length))
-            block_c = min(_TILE // block_l, triton.next_power_of_2(channels))
-        else:
-            strides = (channels * length, 1, channels)
-            block_c = min(64, triton.next_power_of_2(channels))
-            block_l = min(_TILE // block_c, triton.next_power_of_2(length))
-        tiles = triton.cdiv(length, block_l)
-        wanted = max(1, _PROGRAMS // (images * triton.cdiv(channels, block_c)))
-        part_length = triton.cdiv(tiles, min(tiles, wanted)) * block_l
-        parts = triton.cdiv(length, part_length)
-        return cls(images, channels, length, strides, block_c, block_l, parts, part_length)
+        contiguous = memory_format(x) == torch.contiguous_format
+        return _shared_out(images, channels, x.numel() // (images * channels), contiguous, _TILE, _PROGRAMS)
 
     @property
     def parts(self) -> int:
@@ -53,16 +41,42 @@ class _Grid:
 
     @property
     def programs(self) -> tuple[int, int]:
-        return self.parts, triton.cdiv(self.channels, self.block_c)
+        return self.parts, _cdiv(self.channels, self.block_c)
 
+    @functools.lru_cache(maxsize=_SHAPES)  # noqa: B019 -- grids are few
     def blocks(self, group: int) -> dict[str, Any]:
         """Of the kernels that read partial results."""
-        block_c = triton.next_power_of_2(group) if group > 1 else min(32, triton.next_power_of_2(self.channels))
-        block_p = max(1, min(_TILE // block_c, triton.next_power_of_2(self.parts)))
+        block_c = _power_of_2(group) if group > 1 else min(32, _power_of_2(self.channels))
+        block_p = max(1, min(_TILE // block_c, _power_of_2(self.parts)))
         return {"BLOCK_P": block_p, "BLOCK_C": block_c, "GROUPED": group > 1}
 
     def row_programs(self, group: int) -> int:
-        return self.channels // group if group > 1 else triton.cdiv(self.channels, self.blocks(1)["BLOCK_C"])
+        return self.channels // group if group > 1 else _cdiv(self.channels, self.blocks(1)["BLOCK_C"])
+
+
+@functools.lru_cache(maxsize=_SHAPES)
+def _shared_out(images: int, channels: int, length: int, contiguous: bool, tile: int, programs: int) -> _Grid:
+    if contiguous:
+        strides = (channels * length, length, 1)
+        block_l = min(tile, _power_of_2(length))
+        block_c = min(tile // block_l, _power_of_2(channels))
+    else:
+        strides = (channels * length, 1, channels)
+        block_c = min(64, _power_of_2(channels))
+        block_l = min(tile // block_c, _power_of_2(length))
+    tiles = _cdiv(length, block_l)
+    wanted = max(1, programs // (images * _cdiv(channels, block_c)))
+    part_length = _cdiv(tiles, min(tiles, wanted)) * block_l
+    return _Grid(images, channels, length, strides, block_c, block_l, _cdiv(length, part_length), part_length)
+
+
+# Triton's own take 7 microseconds each, and a layer some thirty.
+def _cdiv(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _power_of_2(least: int) -> int:
+    return 1 << (least - 1).bit_length()
 
 
 P = ParamSpec("P")
@@ -95,7 +109,7 @@ def statistics_of(x: Tensor, images: int, group: int, eps: float) -> Tensor:
     kernels.moments[grid.programs](
         x, partial, *place, grid.strides[2], images, group, *part, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l
     )
-    segments = triton.cdiv(grid.images, images)
+    segments = _cdiv(grid.images, images)
     statistics = x.new_empty((4, segments, grid.channels), dtype=torch.float32)
     kernels.statistics[segments, grid.row_programs(group)](
         x, partial, statistics, *place, images, group, *part, grid.parts, eps, **grid.blocks(group)
@@ -160,7 +174,9 @@ def output(
     grid, (weight, bias) = _Grid.of(x), _dense(weight, bias)
     y = torch.empty_like(x)
     count = float(grid.images * grid.length)
-    buffers = (None,) * 3 if running is None else (running.mean, running.variance, running.tracked)
+    buffers: list[Any] = [None] * 3
+    if running is not None:
+        buffers = [*_dense(running.mean, running.variance), running.tracked]
     momentum = 0.0 if running is None or running.momentum is None else running.momentum
     kernels.output[grid.programs](
         x, y, statistics, weight, bias, *buffers, grid.channels, grid.length, *grid.strides, images, grid.part_length,
@@ -168,7 +184,11 @@ def output(
         ACTIVATION=activation.name, TRACK=running is not None,
         AVERAGE=running is not None and running.momentum is None, BLOCK_C=grid.block_c, BLOCK_L=grid.block_l,
     )  # fmt: skip
-    if running is not None:  # autograd would not see it, and a graph that keeps the old ones would go on with the new
+    if running is not None:
+        for buffer, moved in zip((running.mean, running.variance), buffers, strict=False):
+            if moved is not buffer:  # a view whose numbers do not lie side by side
+                buffer.copy_(moved)
+        # Autograd would not see it, and a graph that keeps the old ones would go on with the new.
         torch.autograd.graph.increment_version([running.mean, running.variance, running.tracked])
     return y
 
@@ -228,12 +248,12 @@ def _layer_grid(x: Tensor) -> tuple[_Grid, int, dict[str, int]]:
     """The grid of x, and programs an image of blocks of positions, whose channels follow one another."""
     grid = _Grid.of(x)
     if grid.strides[2] == 1:
-        block_l = min(64, triton.next_power_of_2(grid.length))
-        block_c = min(_TILE // block_l, triton.next_power_of_2(grid.channels))
+        block_l = min(64, _power_of_2(grid.length))
+        block_c = min(_TILE // block_l, _power_of_2(grid.channels))
     else:
-        block_c = min(256, triton.next_power_of_2(grid.channels))
-        block_l = min(_TILE // block_c, triton.next_power_of_2(grid.length))
-    return grid, triton.cdiv(grid.length, block_l), {"BLOCK_C": block_c, "BLOCK_L": block_l}
+        block_c = min(256, _power_of_2(grid.channels))
+        block_l = min(_TILE // block_c, _power_of_2(grid.length))
+    return grid, _cdiv(grid.length, block_l), {"BLOCK_C": block_c, "BLOCK_L": block_l}
 
 
 @_on_its_device

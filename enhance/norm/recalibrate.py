@@ -79,8 +79,9 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> int:
     pooled: dict[str, Moments] = {}
 
     def pool(name: str, _: nn.Module, inputs: tuple[Any, ...]) -> None:
-        moments = channel_moments(inputs[0])
-        pooled[name] = pooled[name].merge(moments) if name in pooled else moments
+        if inputs[0].numel():
+            moments = channel_moments(inputs[0])
+            pooled[name] = pooled[name].merge(moments) if name in pooled else moments
 
     modes = {module: module.training for module in model.modules()}
     hooks = [layer.register_forward_pre_hook(partial(pool, name)) for name, layer in layers.items()]

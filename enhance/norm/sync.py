@@ -6,7 +6,7 @@ from torch import Tensor, distributed
 
 from enhance.norm import layout
 from enhance.norm.batch import BatchNorm
-from enhance.norm.functional import BATCH, channel_moments, normalize
+from enhance.norm.functional import BATCH, OVER_RANKS_PLAIN, PLAIN, channel_moments, implementation, normalize
 from enhance.norm.statistics import Moments, merged, split
 
 
@@ -31,7 +31,11 @@ class SyncBatchNorm(BatchNorm):
     kind = "synchronised batch norm"
 
     def _by_batch_statistics(self, x: Tensor) -> tuple[Tensor, Moments | None]:
-        if not (self.training and _several_ranks() and layout.has_values(x)):
+        if not (self.training and _several_ranks()):
+            return super()._by_batch_statistics(x)
+        if implementation(x) == PLAIN:  # which knows of no other rank
+            raise RuntimeError(OVER_RANKS_PLAIN)
+        if not layout.has_values(x):
             return super()._by_batch_statistics(x)
         count, mean, m2 = _over_ranks(x)
         # Reading the count makes the host wait. With two values here there is no need, and no other rank refuses.

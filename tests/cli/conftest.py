@@ -3,8 +3,7 @@
 import json
 import runpy
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,9 @@ from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import Checkpoint, save
 from enhance.settings.schema import DataSettings, ModelSettings, NormSettings, Settings
 from tests import small_data
+from tests.processes import ROOT, Begun, Ended, begin_forked, begin_python
 
-ROOT = Path(__file__).parents[2]
 WRITTEN = {"report.json", "report.csv", "report.md", "contact_sheet.png"}  # by evaluate.py
-
-
-@dataclass
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -45,6 +35,23 @@ def run_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         return Ended(code, out, err)
 
     return run
+
+
+@pytest.fixture
+def begin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Begun]]:
+    """Begin a script of the repository in a process of its own, which the test's end ends: by `python`, as a user does,
+    or by default forked, which takes a moment."""
+    begun: list[Begun] = []
+
+    def start(script: str, *arguments: str, python: bool = False) -> Begun:
+        folder = tmp_path_factory.mktemp("begun")
+        way = begin_python if python else begin_forked
+        begun.append(way(script, arguments, folder / "out.txt", folder / "err.txt"))
+        return begun[-1]
+
+    yield start
+    for each in begun:
+        each.kill()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Ended
+from tests.processes import Ended
 
 
 def cells(out: str, name: str) -> list[str]:

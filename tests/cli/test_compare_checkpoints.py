@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from enhance.run import checkpoint
-from tests.cli.conftest import Ended
+from tests.processes import Ended
 
 SCRIPT = "scripts/compare_checkpoints.py"
 

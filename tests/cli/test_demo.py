@@ -13,24 +13,28 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.cli.conftest import ROOT, Ended
+from tests.processes import Begun, Ended
+
+ROOT = Path(__file__).parents[2]
+
+
+def address(page: Begun) -> str:
+    """Where it says that it is."""
+    page.await_line("open ")
+    found = re.search(r"open (http://127\.0\.0\.1:\d+/)", page.out.read_text())
+    assert found, page.end()
+    return found[1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to another process are POSIX's")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_page_is_there_until_it_is_stopped(make_run: Callable[..., Path], number: int) -> None:
-    words = [sys.executable, ROOT / "scripts" / "demo.py", make_run(), "--device", "cpu"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r"open (http://127\.0\.0\.1:\d+/)", line)
-            assert found, line
-            assert b"enhance" in urlopen(found[1], timeout=60).read()
-            process.send_signal(number)
-            assert process.wait(timeout=60) == 130
-        finally:
-            process.kill()
+@pytest.mark.parametrize(("number", "python"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_the_page_is_there_until_it_is_stopped(
+    make_run: Callable[..., Path], begin: Callable[..., Begun], number: int, python: bool
+) -> None:
+    page = begin("scripts/demo.py", str(make_run()), "--device", "cpu", python=python)
+    assert b"enhance" in urlopen(address(page), timeout=60).read()
+    page.send(number)
+    assert page.end().code == 130
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "ALL_PROXY"])
@@ -54,19 +58,14 @@ def test_a_place_for_uploads_that_is_none_is_told(make_run: Callable[..., Path],
     assert (ended.returncode, "set TMPDIR to a folder" in ended.stderr) == (2, True), ended.stderr
 
 
-def test_runs_of_one_name_are_told_apart(make_run: Callable[..., Path], tmp_path: Path) -> None:
+def test_runs_of_one_name_are_told_apart(
+    make_run: Callable[..., Path], begin: Callable[..., Begun], tmp_path: Path
+) -> None:
     one = make_run()
     other = tmp_path / "elsewhere" / one.name
     shutil.copytree(one, other)
-    with subprocess.Popen(
-        [sys.executable, ROOT / "scripts" / "demo.py", one, other, "--device", "cpu"], stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            address = process.stdout.readline().split()[1]
-            config = json.loads(urlopen(f"{address}config", timeout=60).read())
-        finally:
-            process.kill()
+    page = begin("scripts/demo.py", str(one), str(other), "--device", "cpu")
+    config = json.loads(urlopen(f"{address(page)}config", timeout=60).read())
     (choices,) = (part["props"]["choices"] for part in config["components"] if part["props"].get("elem_id") == "model")
     assert [name for name, _ in choices] == [str(run / "checkpoints" / "best.pt") for run in (one, other)]
 

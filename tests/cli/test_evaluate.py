@@ -13,7 +13,8 @@ from PIL import Image
 
 from enhance.run.checkpoint import load, save
 from enhance.settings.schema import CameraSettings, DataSettings
-from tests.cli.conftest import ROOT, WRITTEN, read_report
+from tests.cli.conftest import WRITTEN, read_report
+from tests.processes import ROOT
 
 
 def test_by_default_the_newest_run_is_scored_on_its_own_held_out_images(evaluate, make_run) -> None:

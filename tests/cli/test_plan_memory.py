@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.conftest import Ended
+from tests.processes import Ended
 
 SMALL = (
     "model.width=8",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from enhance.run import checkpoint
 from enhance.run.checkpoint import LAST
-from tests.cli.conftest import ROOT, Ended
+from tests.processes import ROOT, Begun, Ended
 from tests.small_data import SMALL
 
 
@@ -62,13 +62,13 @@ def test_what_makes_no_other_result_may_change(run: Path, command: list[str], ru
     assert f"run folder {run}\n" in run_script("train.py", *command, *words, "resume=auto").out
 
 
-def test_a_folder_in_use_is_left_as_it_is(run: Path, run_script: Callable[..., Ended]) -> None:
+def test_a_folder_in_use_is_left_as_it_is(run: Path, begin: Callable[..., Begun]) -> None:
     """Its checkpoint is read only once it is one's own: until then another process may write a later one."""
     (run / LAST).write_bytes(b"damaged")
     shutil.copy(run / "checkpoints" / "best.pt", run / "checkpoints" / "previous.pt")
     with FileLock(run / ".lock"):
-        ended = subprocess.run([sys.executable, "train.py", f"resume={run}"], cwd=ROOT, capture_output=True, text=True)
-    assert (ended.returncode, "another process is training in it" in ended.stderr) == (2, True)
+        ended = begin("train.py", f"resume={run}").end()
+    assert (ended.code, "another process is training in it" in ended.err) == (2, True)
     assert (run / LAST).read_bytes() == b"damaged"
 
 
@@ -93,26 +93,19 @@ def test_other_images_of_the_same_names_are_refused(
 
 
 @pytest.mark.parametrize("part", ["training", "validation"])
-def test_the_steps_before_an_image_went_away_are_kept(command: list[str], tmp_path: Path, part: str) -> None:
+def test_the_steps_before_an_image_went_away_are_kept(
+    begin: Callable[..., Begun], command: list[str], tmp_path: Path, part: str
+) -> None:
     words = ["schedule.steps=400", "validation.every=200", "data.cache_gib=0", "threads=1"]
-    with subprocess.Popen(
-        [sys.executable, "train.py", *command, *words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        while not process.stdout.readline().startswith("step 20/"):
-            pass
-        (file,) = (tmp_path / "runs").glob("*/provenance.json")
-        held = set(json.loads(file.read_text())[0]["validation_images"])
-        names = {path.stem for path in (tmp_path / "pairs" / "our485" / "low").iterdir()}
-        name = sorted(held if part == "validation" else names - held)[0]
-        (tmp_path / "pairs" / "our485" / "low" / f"{name}.png").unlink()
-        _, told = process.communicate()
-    assert (process.returncode, f"{name}.png: no such image file" in told) == (2, True), told
+    process = begin("train.py", *command, *words)
+    process.await_line("step 20/")
+    (file,) = (tmp_path / "runs").glob("*/provenance.json")
+    held = set(json.loads(file.read_text())[0]["validation_images"])
+    names = {path.stem for path in (tmp_path / "pairs" / "our485" / "low").iterdir()}
+    name = sorted(held if part == "validation" else names - held)[0]
+    (tmp_path / "pairs" / "our485" / "low" / f"{name}.png").unlink()
+    ended = process.end()
+    assert (ended.code, f"{name}.png: no such image file" in ended.err) == (2, True), ended.err
     kept = checkpoint.load(file.parent / LAST)
     assert (kept.step == 200) if part == "validation" else (20 <= kept.step < 200)
 

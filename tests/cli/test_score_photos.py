@@ -11,7 +11,7 @@ from deepinv.loss.metric import NIQE
 from PIL import Image, ImageFilter
 
 from enhance.data.demo import training_photographs, validation_photographs
-from tests.cli.conftest import Ended
+from tests.processes import Ended
 
 SCRIPT = "scripts/score_photos.py"
 

@@ -11,7 +11,7 @@ from PIL import Image
 from enhance.data.open import open_data
 from enhance.evaluation.drawing import CELL, GAP
 from enhance.run import checkpoint
-from tests.cli.conftest import Ended
+from tests.processes import Ended
 
 SCRIPT = "scripts/side_by_side.py"
 

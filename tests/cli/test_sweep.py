@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ROOT, Ended
+from tests.processes import ROOT, Ended
 
 TINY = ("model.width=8", "model.depth=2", "data.crop=32", "validation.recalibrate_images=3")
 EXPERIMENTS = {  # what of each is swept here; the length and the size are TINY

@@ -14,22 +14,24 @@ import torch
 
 from enhance.run import checkpoint
 from enhance.run.checkpoint import LAST
-from tests.cli.conftest import ROOT, Ended
 from tests.cli.test_train import TINY
+from tests.processes import ROOT, Ended
+from tests.small_data import write_pairs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="gloo's rendezvous, signals and /proc of Linux")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 _SECONDS = 120  # a process that waits in vain ends the test
 
 
-@pytest.fixture
-def words(tmp_path: Path, pairs_root: Path) -> tuple[str, ...]:
+@pytest.fixture(scope="module")
+def of_all_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """Settings of a run with three validation images, which two processes cannot share out evenly."""
     tiny = tuple(word for word in TINY if not word.startswith("data.validation_share"))
+    root = tmp_path_factory.mktemp("pairs")
+    write_pairs(root / "our485", range(8))
     return (
         "data=lol_v1",
-        f"data.root={pairs_root}",
-        f"runs={tmp_path / 'runs'}",
+        f"data.root={root}",
         "batch_size=4",
         "norm=sync_bn",
         "schedule.steps=12",
@@ -39,6 +41,11 @@ def words(tmp_path: Path, pairs_root: Path) -> tuple[str, ...]:
         "threads=1",
         *tiny,
     )
+
+
+@pytest.fixture
+def words(of_all_runs: tuple[str, ...], tmp_path: Path) -> tuple[str, ...]:
+    return (*of_all_runs, f"runs={tmp_path / 'runs'}")
 
 
 def start(*words: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
@@ -78,14 +85,15 @@ def weights(run: Path) -> list[torch.Tensor]:
     return list(checkpoint.load(run / LAST).model.values())
 
 
-@pytest.fixture
-def undisturbed(words: tuple[str, ...], tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def undisturbed(of_all_runs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two processes, and its folder."""
-    run = ended(start(*words, f"runs={tmp_path / 'undisturbed'}"))
+    runs = tmp_path_factory.mktemp("undisturbed")
+    run = ended(start(*of_all_runs, f"runs={runs}"))
     assert run.code == 0, run.out
     assert run.out.count("validation at step 12: ") == 1  # one process speaks
     assert "on 3 whole images" in run.out
-    return only_run(tmp_path / "undisturbed")
+    return only_run(runs)
 
 
 def test_two_processes_are_one_run_and_go_on_after_a_signal(

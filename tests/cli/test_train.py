@@ -23,7 +23,7 @@ from enhance.run import checkpoint
 from enhance.run.folder import create_run_folder
 from enhance.settings import config
 from enhance.training import learner
-from tests.cli.conftest import ROOT, Ended
+from tests.processes import ROOT, Begun, Ended
 
 TINY = (
     "model.width=8",
@@ -233,33 +233,34 @@ def test_a_cache_of_decoded_images_changes_no_weight(train: Callable[..., Ended]
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to another process is POSIX's")
 @pytest.mark.parametrize(
-    "words",
+    ("words", "python"),
     [
-        ("norm=brn", "model.exposure=false"),
-        ("schedule.freeze_after=0.05", "model.exposure=false"),
-        ("schedule.freeze_after=0.9", "model.exposure=false"),
-        ("data.exposure_epochs=20", "data.exposure_crops=1"),  # the second U-Net learns for 30 of the 60 steps
-        ("data.exposure_epochs=0.1", "data.exposure_crops=1", "checkpoint_activations=true"),
+        (("norm=brn", "model.exposure=false"), True),
+        (("schedule.freeze_after=0.05", "model.exposure=false"), False),
+        (("schedule.freeze_after=0.9", "model.exposure=false"), False),
+        (("data.exposure_epochs=20", "data.exposure_crops=1"), False),  # the second U-Net learns for 30 of the 60 steps
+        (("data.exposure_epochs=0.1", "data.exposure_crops=1", "checkpoint_activations=true"), False),
     ],
 )
 def test_ctrl_c_saves_and_the_resumed_run_ends_in_the_same_weights(
-    train: Callable[..., Ended], tmp_path: Path, pairs_root: Path, words: tuple[str, ...]
+    train: Callable[..., Ended],
+    begin: Callable[..., Begun],
+    tmp_path: Path,
+    pairs_root: Path,
+    words: tuple[str, ...],
+    python: bool,
 ) -> None:
     words = (*words, "schedule.steps=60", "validation.every=20", "accumulate=2", "batch_size=2", "threads=1")
     common = ["data=lol_v1", f"data.root={pairs_root}", *TINY, *words]
-    command = [sys.executable, "train.py", *common, f"runs={tmp_path}/stopped"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("step "):
-                process.send_signal(signal.SIGINT)
-                break
-        rest = process.stdout.read()
-    assert process.returncode == 130
+    process = begin("train.py", *common, f"runs={tmp_path}/stopped", python=python)
+    process.await_line("step ")
+    process.send(signal.SIGINT)
+    ended = process.end()
+    assert ended.code == 130
     (stopped,) = (tmp_path / "stopped").iterdir()
-    assert f"python train.py resume={stopped}" in rest
+    assert f"python train.py resume={stopped}" in ended.out
     assert 0 < checkpoint.load(stopped / "checkpoints" / "last.pt").step < 60
-    assert train_resumed(stopped) == 0
+    assert begin("train.py", f"resume={stopped}", python=python).end().code == 0
     assert train(*words, f"runs={tmp_path}/straight").code == 0
     (straight,) = (tmp_path / "straight").iterdir()
     for name in ("last", "best"):
@@ -347,10 +348,6 @@ def test_batch_renorm_hears_of_the_progress(train: Callable[..., Ended], tmp_pat
         for file in (tmp_path / name).glob("*/checkpoints/best.pt")
     ]
     assert not all(torch.equal(value, models[1][key]) for key, value in models[0].items())
-
-
-def train_resumed(run: Path) -> int:
-    return subprocess.run([sys.executable, "train.py", f"resume={run}"], cwd=ROOT, capture_output=True).returncode
 
 
 def test_what_cannot_be_resumed(train: Callable[..., Ended], tmp_path: Path, run_script: Callable[..., Ended]) -> None:

@@ -1,6 +1,7 @@
 """A training run of a few seconds, in a process of its own, for drills to disturb."""
 
 import contextlib
+import gc
 import os
 import runpy
 import signal
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch._dynamo
+import torch._dynamo  # this and the next: what every fork would import for itself, in seconds
 
-import enhance.run.resume  # noqa: F401 -- like torch's own: what every fork would import for itself, in seconds
+import enhance.studies.sweep  # noqa: F401 -- all of train.py
 from enhance.run import checkpoint
 from enhance.run.checkpoint import BEST, LAST, Checkpoint
 from tests.small_data import SMALL
@@ -21,6 +22,7 @@ from tests.small_data import SMALL
 HOME = Path(__file__).parents[2]
 TRAIN = HOME / "train.py"
 STEPS = 60
+gc.freeze()  # what is imported is no garbage: no fork looks through it, and all share its memory
 _OVERRIDES = (*SMALL, f"schedule.steps={STEPS}", "validation.every=5", "threads=1", "device=cpu")
 
 

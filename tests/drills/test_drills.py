@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.cli.conftest import ROOT
+from tests.processes import ROOT
 
 
 @pytest.mark.slow

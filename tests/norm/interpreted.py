@@ -111,6 +111,22 @@ def test_running_statistics_move_in_the_same_launch(momentum: float | None, spoi
         torch.testing.assert_close(layer.get_buffer(name), buffer, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["bn", "bn_act", "bn_ghost", "brn"])
+def test_running_statistics_that_are_views(name: str, dtype: torch.dtype) -> None:
+    """Of every second number; those between are someone else's."""
+    layers = [made(name), made(name)]
+    storage = torch.arange(24, dtype=dtype).view(2, 12)
+    layers[0].running_mean, layers[0].running_var = storage[:, ::2]
+    layers[1].running_mean, layers[1].running_var = storage[:, ::2].clone()
+    others = storage[:, 1::2].clone()
+    x = torch.randn(4, 6, 5, 3) + 2
+    for layer in layers:
+        layer(x)
+    torch.testing.assert_close(dict(layers[0].named_buffers()), dict(layers[1].named_buffers()), rtol=0, atol=0)
+    assert torch.equal(storage[:, 1::2], others)
+
+
 @pytest.mark.parametrize("name", ["bn", "bn_act", "bn_ghost"])
 def test_a_graph_that_keeps_the_running_statistics_sees_them_move(name: str) -> None:
     layer, one = made(name), torch.ones(6, requires_grad=True)
@@ -290,6 +306,8 @@ def test_what_kernels_do_not_serve_goes_another_way(monkeypatch: pytest.MonkeyPa
     assert functional.implementation(x.double()) == "fast"
     assert functional.implementation(x[:0]) == "fast"
     assert functional.implementation(torch.empty(2, 6, 3, 3, device="meta")) == "fast"
+    for shape in ((1, 1, 2**31 - 1), (3, 2, 2**30), (1, 2**16, 2048)):  # places and rows that 32 and 16 bits count
+        assert functional.implementation(torch.empty(1).expand(shape)) == "fast"
     monkeypatch.setattr(functional, "_TRITON", None)
     assert functional.implementation(x) == "fast"
 

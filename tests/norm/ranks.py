@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import distributed, multiprocessing
 
+from tests.processes import METHOD
+
 WORLD = 2
 _SECONDS = 120  # a rank that waits in vain ends the test
 
@@ -20,7 +22,7 @@ def on_two_ranks(work: Callable[[int], Any], folder: Path) -> list[Any]:
         work: a function of the rank, at the top level of a module.
         folder: where the ranks meet; empty.
     """
-    context = multiprocessing.spawn(_rank, (work, folder), nprocs=WORLD, join=False)
+    context = multiprocessing.start_processes(_rank, (work, folder), WORLD, join=False, start_method=METHOD)
     end = time.monotonic() + _SECONDS
     try:
         while not context.join(timeout=1):  # raises what a rank raises, and ends the other

@@ -141,7 +141,7 @@ def test_compiled_gradients_of_torch_func(name: str) -> None:
     torch.testing.assert_close(results[1][1], leaf.grad, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(0, 8, 9), (0, 8, 4, 4), (2, 8, 0, 4), (0, 8, 2, 3, 4)])
+@pytest.mark.parametrize("shape", [(0, 8, 9), (0, 8, 4, 4), (2, 8, 0, 4), (5, 8, 0, 4), (0, 8, 2, 3, 4)])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_without_values(name: str, shape: tuple[int, ...]) -> None:
     """pytorch/pytorch#12013: refused, or it moved the running mean to NaN."""
@@ -152,3 +152,13 @@ def test_a_batch_without_values(name: str, shape: tuple[int, ...]) -> None:
     assert y.shape == x.grad.shape == shape
     assert all(parameter.grad.tolist() == [0] * len(parameter) for parameter in layer.parameters())
     assert all(torch.equal(layer.get_buffer(key), buffer) for key, buffer in before.items())
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "frn"])
+def test_an_in_place_activation_takes_a_batch_without_values(name: str, training: bool) -> None:
+    """Without weight and bias the output was the input itself, a leaf that nothing may change in place."""
+    layer, x = build_norm(name, 8, affine=False).train(training), torch.empty(0, 8, 4, 4, requires_grad=True)
+    y = layer(x) if name == "bn_act" else nn.functional.leaky_relu_(layer(x), 0.2)
+    y.sum().backward()
+    assert x.grad.shape == x.shape

@@ -44,6 +44,15 @@ def test_one_layer_has_the_population_statistics_of_all_positions(norm: Callable
     np.testing.assert_allclose(layer.running_var, population.var(1, ddof=1), rtol=1e-6)
 
 
+def test_a_batch_of_no_images_changes_nothing() -> None:
+    layer, twin = BatchNorm(3), BatchNorm(3)
+    none = torch.empty(0, 3, 9, 9)
+    assert recalibrate(layer, [none, *images(), none]) == recalibrate(twin, images())
+    torch.testing.assert_close(layer.state_dict(), twin.state_dict(), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="no images were given"):
+        recalibrate(layer, [none])
+
+
 def test_our_and_torchs_layers_agree_through_a_network() -> None:
     ours, theirs = network(BatchNorm), network(nn.BatchNorm2d)
     for model in (ours, theirs):

@@ -79,7 +79,7 @@ def test_what_has_none_says_so(name: str) -> None:
     """Also where the upstream gradient needs no gradient, and the second-order part would be left out in silence."""
     x = torch.randn(3, 8, 4, 5, requires_grad=True)
     y = prepared(name).float()(x)
-    with pytest.raises(RuntimeError, match="differentiated twice"):
+    with pytest.raises(RuntimeError, match="to differentiate twice"):
         torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
 
 

@@ -176,6 +176,39 @@ def no_values_on_any_rank(rank: int) -> tuple[list[Tensor], list[Tensor]]:
     return [x.grad, layer.weight.grad, layer.bias.grad], [*before, layer.running_mean, layer.running_var]
 
 
+def second_derivative(rank: int) -> str:
+    x = torch.randn(FOUR, requires_grad=True)
+    y = SyncBatchNorm(CHANNELS)(x)
+    try:
+        torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+def transformed(rank: int) -> list[str]:
+    """What is said to torch.func, forward mode and torch.jit.trace."""
+    layer, (x, _) = SyncBatchNorm(CHANNELS, track_running_stats=False), SPLITS["unequal"].parts()[rank]
+
+    def forward_mode() -> object:
+        with torch.autograd.forward_ad.dual_level():
+            return layer(torch.autograd.forward_ad.make_dual(x, x))
+
+    said = []
+    for transform in (
+        lambda: torch.func.grad(lambda each: layer(each).tanh().sum())(x),
+        lambda: torch.func.vmap(layer)(x[None]),
+        forward_mode,
+        lambda: torch.jit.trace(layer, (x,), check_trace=False),
+    ):
+        try:
+            transform()
+            said.append("nothing")
+        except RuntimeError as error:
+            said.append(str(error))
+    return said
+
+
 OTHERS = [
     what_is_sent,
     evaluation_of_one_rank,
@@ -185,6 +218,8 @@ OTHERS = [
     data_parallel,
     saved_for_backward,
     compiled,
+    second_derivative,
+    transformed,
 ]
 
 
@@ -309,6 +344,17 @@ def test_backward_saves_the_input_and_small_vectors(ranks) -> None:
         assert small <= 5 * CHANNELS  # weight, bias, mean, what rounding left of it, 1 / std
 
 
+def test_a_second_derivative_is_refused(ranks) -> None:
+    assert all("no second derivative" in rank["second_derivative"] for rank in ranks)
+
+
 def test_a_compiled_layer_computes_the_same(ranks) -> None:
     for rank in ranks:
         torch.testing.assert_close(*rank["compiled"], rtol=1e-4, atol=1e-5)
+
+
+def test_what_sees_one_rank_alone_is_refused(ranks) -> None:
+    """It computed the batch norm of each rank's own images, in silence."""
+    for rank in ranks:
+        assert len(rank["transformed"]) == 4
+        assert all("takes no transform of torch.func" in said for said in rank["transformed"])

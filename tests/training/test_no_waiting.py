@@ -24,6 +24,7 @@ from enhance.training.bare_steps import BareSteps
 from enhance.training.loss import Objective, training_loss
 from enhance.training.schedule import build_optimizer
 from enhance.training.trainer import Trainer
+from tests.small_data import write_pairs
 
 CUDA = torch.device("cuda")
 
@@ -98,9 +99,11 @@ def test_forward_optimizer_and_average(fake: FakeTensorMode, norm: str) -> None:
 
 @pytest.mark.parametrize("deterministic", [True, False])  # the last one's stays, for the whole process
 def test_cudnn_tries_algorithms_for_crops_and_not_for_whole_images(deterministic: bool, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs" / "our485", range(8))
+    data = DataSettings(name="lol_v1", root=str(tmp_path / "pairs"), crop=32, validation_share=0.25)
     model = ModelSettings(width=8, depth=1)
     settings = Settings(
-        data=DataSettings(crop=32), model=model, device="cpu", deterministic=deterministic, runs=str(tmp_path)
+        data=data, batch_size=2, model=model, device="cpu", deterministic=deterministic, runs=str(tmp_path / "runs")
     )
     settings.schedule.steps = 2
     trainer = Trainer(settings)
