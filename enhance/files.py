@@ -1,12 +1,34 @@
 """Files that are replaced whole, and what to say of those that cannot be written."""
 
+import errno
+import functools
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from filelock import AcquireReturnProxy, FileLock
 
 from enhance.errors import SettingsError, UserError
+
+# What file systems answer that have no such operation, unlike one that is full or not writable.
+_CANNOT = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}
+
+
+class Lock(FileLock):
+    """Of a file, among processes; never taken, with a warning, where the file system cannot lock."""
+
+    def acquire(self, *args: Any, **kwargs: Any) -> AcquireReturnProxy:
+        try:
+            return super().acquire(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
+            _say_once("a file system here cannot lock: let no two processes write the same run, study or cache")
+            return AcquireReturnProxy(self)
 
 
 @contextmanager
@@ -28,7 +50,7 @@ def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
             _keep(path, previous)
         os.replace(temporary, path)
         if os.name != "nt":  # which opens no folder
-            _sync(path.parent, os.O_RDONLY)  # the new name of a file is on the disk only when its folder is
+            _sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -51,6 +73,23 @@ def _keep(path: Path, previous: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(path, second)
     os.replace(second, previous)
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name of a file is on the disk only when its folder is; some file systems (FUSE, CIFS, WSL shares) cannot
+    tell when."""
+    try:
+        _sync(folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+        _say_once("a file system here cannot sync a folder: files that were just written may be lost with the power")
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    """A warning of something that would come again with every file."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def _sync(path: Path, mode: int) -> None:

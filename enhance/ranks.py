@@ -42,6 +42,9 @@ def process_group() -> Iterator[None]:
     """Within, the processes that torchrun started work together; all but the first are silent, but for errors. Raises
     `UserError` where another process ended, so that this one cannot go on."""
     if not started_by_torchrun():
+        if (tasks := os.environ.get("SLURM_STEP_NUM_TASKS", "1")) != "1" and os.environ.get("SLURM_PROCID") == "0":
+            cure = f"for one run of {tasks} processes start torchrun --nproc-per-node={tasks} train.py in one task"
+            print(f"warning: srun started {tasks} tasks, and each trains a run of its own; {cure}", file=sys.stderr)
         yield
         return
     if torch.cuda.is_available():

@@ -22,9 +22,8 @@ from enhance.settings.schema import DataSettings
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "both", metavar="A B", nargs=2, help="run folders (their best.pt), checkpoint files, or outputs"
-    )
+    parser.add_argument("a", metavar="A", help="a run folder (its best.pt), a checkpoint file, or a folder of outputs")
+    parser.add_argument("b", metavar="B", help="another")
     parser.add_argument("--data", help="a data set's name, such as lol_v1 (default: the data of the first run)")
     parser.add_argument("--root", help="with --data: where it lies")
     parser.add_argument("--split", help="with --data: CSV file of its parts, as data.split")
@@ -34,7 +33,8 @@ def main() -> None:
     if (args.root or args.split) and not args.data:
         raise DataError("--root and --split need --data, the name of the data set that lies there")
     device = choose_device(args.device)
-    files = [Path(each) if is_folder_of_outputs(Path(each)) else checkpoint.locate(each, "") for each in args.both]
+    words = args.a, args.b
+    files = [Path(each) if is_folder_of_outputs(Path(each)) else checkpoint.locate(each, "") for each in words]
     saved = [None if file.is_dir() else checkpoint.load(file) for file in files]
     data = DataSettings(name=args.data, root=args.root, split=args.split) if args.data else None
     runs = [each.settings for each in saved if each is not None]

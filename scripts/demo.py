@@ -4,6 +4,7 @@ python scripts/demo.py runs/RUN [runs/OTHER ...]    # needs pip install -e '.[de
 """
 
 import argparse
+import os
 import signal
 import threading
 from pathlib import Path
@@ -32,10 +33,12 @@ def main() -> None:
         raise SettingsError(f"--port {args.port} is out of range: it is between 1 and 65535")
     device = choose_device(args.device)
     files = [locate(run, "runs") for run in args.runs or [None]]
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]  # the page talks to this computer alone, and Gradio looks at it through a proxy
     try:
         from enhance.inference.page import Page, served
     except ImportError as error:
-        raise SettingsError(f"{error.name} is missing: pip install -e '.[demo]'") from error
+        raise SettingsError(f"{error.name or error} is missing: pip install -e '.[demo]'") from error
     page = Page({name: Enhancer.load(file, device, args.max_memory) for name, file in _named(files).items()})
     try:
         with served(page, args.host, args.port) as address:
@@ -44,6 +47,9 @@ def main() -> None:
             print(f"open {address} (Ctrl-C ends it)", flush=True)
             threading.Event().wait()
     except OSError as error:
+        if error.filename is not None:  # of a file, not of a socket
+            reason = f"cannot be used ({error.strerror}); set TMPDIR to a folder that can be written"
+            raise SettingsError(f"{error.filename}: {reason}") from error
         port = "" if args.port is None else f" --port {args.port}"
         raise SettingsError(
             f"--host {args.host}{port}: cannot be listened at ({error.strerror or error}); give another, "

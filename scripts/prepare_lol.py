@@ -3,6 +3,7 @@
 data=lol_v1 data.root=OUT trains on it; where to get the archive stands in data/README.md."""
 
 import argparse
+import shutil
 import stat
 import zlib
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ LARGEST = 16 * 2**20  # bytes; the images of LOL v1 are 600x400 px
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("archive", metavar="LOLdataset.zip", type=Path)
+    parser.add_argument("archive", metavar="LOLdataset.zip", type=Path, help="or the folder that it was extracted to")
     parser.add_argument("out", metavar="OUT", type=Path, help="a new folder")
     parser.add_argument("--size", type=int, help="resize to SIZE x SIZE, bilinear (default: as they are, 600x400)")
     return parser.parse_args()
@@ -53,12 +54,32 @@ def unpack(archive: Path, folder: Path) -> None:
         raise DataError(f"{archive}: cannot be unpacked ({error}); download it again") from error
 
 
+def copy(source: Path, folder: Path) -> None:
+    """Copy the pairs of an archive that was extracted by hand; raise DataError where they are not LOL v1."""
+    images = {
+        f"{split}/{side}": [
+            path for place in sorted(source.rglob(f"{split}/{side}"))[:1] for path in sorted(place.glob("*.png"))
+        ]
+        for split in COUNTS
+        for side in SIDES
+    }
+    found = {part: len(paths) for part, paths in images.items()}
+    if any(count != COUNTS[part.partition("/")[0]] for part, count in found.items()):
+        raise DataError(f"{source}: not LOL v1: should hold 485 + 485 and 15 + 15 PNG images, holds {found}")
+    for part, paths in images.items():
+        (folder / part).mkdir(parents=True)
+        for path in paths:
+            shutil.copyfile(path, folder / part / path.name)
+
+
 def main() -> None:
     arguments = parse_arguments()
     if (size := arguments.size) is not None and size < 16:
         raise DataError(f"--size {size} is too small: at least 16")
+    if not arguments.archive.exists():
+        raise DataError(f"{arguments.archive}: no such file; data/README.md says where to get it")
     with new_folder(arguments.out) as folder:
-        unpack(arguments.archive, folder)
+        (copy if arguments.archive.is_dir() else unpack)(arguments.archive, folder)
         pairs = [pair for split in COUNTS for pair in match_pairs(*(folder / split / side for side in SIDES))]
         for pair in tqdm(pairs, "checking" if size is None else "resizing", unit="pair", disable=None):
             low, high = read_image(pair.low), read_image(pair.normal)

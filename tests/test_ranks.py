@@ -33,6 +33,20 @@ def test_without_torchrun_there_is_one_rank() -> None:
         assert ranks.all_gather(ranks.local_share([3, 1, 2])) == [3, 1, 2]
 
 
+def test_tasks_of_srun_are_told_that_each_is_a_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    for number in ("0", "1"):
+        monkeypatch.setenv("SLURM_PROCID", number)
+        with ranks.process_group():
+            pass
+    assert capsys.readouterr().err == (
+        "warning: srun started 4 tasks, and each trains a run of its own; "
+        "for one run of 4 processes start torchrun --nproc-per-node=4 train.py in one task\n"
+    )
+
+
 def told(decide: Callable[[], object]) -> str:
     """The user error of a decision."""
     try:

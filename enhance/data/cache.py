@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import PIL
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from tqdm import tqdm
 
 from enhance.data.images import read_image
 from enhance.data.scenes import perceptual_hash
 from enhance.errors import DataError
-from enhance.files import replacing
+from enhance.files import Lock, replacing
 
 _VERSION = 2  # of decoded files: another number where pixels are read, or stored, in another way
 
@@ -162,7 +162,7 @@ class DecodedFolder:
         """Only one process writes at a time: the others wait, then read what it wrote. Its death frees the folder."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock")
+            lock = Lock(self.folder / ".lock")
             try:
                 return lock.acquire(timeout=0)
             except Timeout:

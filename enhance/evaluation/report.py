@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from enhance.data.images import shortened
 from enhance.data.pairs import PairSource, skipped_message
 from enhance.evaluation import tables
 from enhance.evaluation.intervals import TITLES
@@ -173,6 +174,8 @@ def _row(label: str, score: dict[str, Any]) -> list[str]:
 def _remarks(evaluation: Evaluation) -> list[str]:
     seconds = mean_score(evaluation.scores)["seconds"]
     remarks = [f"warning: {warning}" for warning in evaluation.warnings]
+    if exact := [image.name for image in evaluation.scores if math.isinf(image.psnr)]:
+        remarks.append(f"warning: equal to the reference, so that a mean PSNR is infinite: {shortened(exact)}")
     remarks += [f"scored: {evaluation.chosen}."] if evaluation.chosen else []
     remarks.append(GT_MEAN)
     if not math.isnan(seconds):

@@ -4,9 +4,10 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from enhance.errors import SettingsError
+from enhance.files import Lock
 from enhance.settings.config import to_yaml
 from enhance.settings.schema import Settings
 
@@ -47,10 +48,10 @@ def _new_folder(parent: Path, stem: str) -> Path:
             folder = parent / f"{stem}-{number}"
 
 
-def lock_run(folder: Path) -> FileLock:
+def lock_run(folder: Path) -> Lock:
     """Taken by the process that trains in the folder; the system frees it when that process ends, however it ends.
     Raises `SettingsError` where another process has it, or the folder cannot be written."""
-    lock = FileLock(folder / ".lock", is_singleton=True)  # its process may take it again
+    lock = Lock(folder / ".lock", is_singleton=True)  # its process may take it again
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

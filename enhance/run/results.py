@@ -6,9 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from enhance.files import replacing
+from enhance.files import Lock, replacing
 
 SCORES_FILE = "scores.json"  # a run's row, in its folder
 
@@ -25,7 +23,7 @@ def append_row(file: Path, row: dict[str, Any]) -> None:
     """Add a row; a key that the file has no column for makes one. The file is at every moment whole, and several
     processes may add to it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_name(f".{file.name}.lock")):
+    with Lock(file.with_name(f".{file.name}.lock")):
         rows: list[dict[str, Any]] = [*read_rows(file), row]
         columns = list(dict.fromkeys(key for each in rows for key in each))
         with replacing(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:

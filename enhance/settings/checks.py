@@ -74,8 +74,13 @@ def no_setting(key: str, kind: type) -> SettingsError:
             cure = f'add one with "+data.other_cameras={{{other[1]}:{{red_gain:1.4}}}}"'
             return SettingsError(f"{key}: there is no camera of this name; {cure}")
         keys = [f"{other[0]}.{name}" for name in vars(CameraSettings())]
-    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.65)
-    return SettingsError(f"{key} is no setting: {f'did you mean {near[0]}?' if near else '--help lists them'}")
+    other_kind = EvaluationSettings if kind is Settings else Settings
+    if is_setting(key, other_kind):
+        here, there = ("train.py", "evaluate.py") if kind is Settings else ("evaluate.py", "train.py")
+        return SettingsError(f"{key} is no setting of {here}: it is one of {there}; {here} --help lists them")
+    full = {name.rpartition(".")[2]: name for name in reversed(keys)} | {name: name for name in keys}
+    near = difflib.get_close_matches(key, full, n=1, cutoff=0.65)
+    return SettingsError(f"{key} is no setting: {f'did you mean {full[near[0]]}?' if near else '--help lists them'}")
 
 
 def _keys(kind: type) -> list[str]:

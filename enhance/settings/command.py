@@ -16,10 +16,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from enhance.errors import SettingsError, exit_on_user_error
+from enhance.settings.advice import assignment, hydra_text, spaced
 from enhance.settings.checks import is_setting, no_setting, one_of
 from enhance.settings.config import from_config
 from enhance.settings.describe import choices, help_text
-from enhance.settings.schema import EvaluationSettings, Settings, flat
+from enhance.settings.schema import DataSettings, EvaluationSettings, Settings, flat
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 _KINDS: dict[str, type] = {"train": Settings, "evaluate": EvaluationSettings}
@@ -41,11 +42,13 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
             task(config)
 
     with exit_on_user_error():
+        if kind is EvaluationSettings:
+            sys.argv[1:] = _with_checkpoint(sys.argv[1:])
         _check_words(sys.argv[1:], kind)
         try:
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(checked_task)()
         except (HydraException, OmegaConfBaseException) as error:
-            raise SettingsError(explain(error, kind)) from error
+            raise SettingsError(explain(error, kind, sweeps=kind is Settings)) from error
         except AssertionError as error:  # OmegaConf's, for a key of a group that is null
             if "Unexpected type for root" not in str(error):
                 raise
@@ -67,8 +70,11 @@ def compose(overrides: list[str]) -> Settings:
 def _check_words(words: list[str], kind: type) -> None:
     """Raise `SettingsError` for words of the command line that Hydra takes in silence for something else, or cannot
     take and does not say why."""
-    groups = {path.parent.name for path in CONFIGS.glob("*/*.yaml")} - {"hydra"}
-    for word in words:
+    groups = _groups()
+    for index, word in enumerate(words):
+        own = groups if kind is Settings else {"data"}
+        if (parts := spaced(words[index:])) and (parts[0] in own or is_setting(parts[0], kind)):
+            raise SettingsError(f"{parts[0]} {parts[1]}: leave no space; write {assignment(*parts)}")
         key, _, value = word.partition("=")
         name = key.lstrip("+~")
         group, at, _ = name.partition("@")
@@ -84,6 +90,24 @@ def _check_words(words: list[str], kind: type) -> None:
             for option in [value] if value.startswith("[") else value.split(","):
                 if _NO_CHOICE.fullmatch(option):
                     one_of(group, option, _options(group))
+
+
+def _with_checkpoint(words: list[str]) -> list[str]:
+    """The one word without a key, as the scripts take a run, becomes `checkpoint=`."""
+    for index, word in enumerate(words):
+        if re.match(r"[-~]|[^=]*=", word) or (index and re.match("-[^m]", words[index - 1])):
+            continue  # an option, its value, or an assignment
+        if word in _groups() or is_setting(word, EvaluationSettings) or (index and words[index - 1].endswith("=")):
+            break  # an assignment that spaces take apart, as will be told
+        if others := spaced(words[index:]):
+            cure = "one run at a time; scripts/compare_checkpoints.py compares two"
+            raise SettingsError(f"{' '.join(others)}: {cure}")
+        return [*words[:index], f"checkpoint={hydra_text(word)}", *words[index + 1 :]]
+    return words
+
+
+def _groups() -> set[str]:
+    return {path.parent.name for path in CONFIGS.glob("*/*.yaml")} - {"hydra"}
 
 
 def _options(group: str) -> list[str]:
@@ -132,18 +156,19 @@ def swept() -> str:
     return str(HydraConfig.get().job.override_dirname)
 
 
-def explain(error: Exception, kind: type) -> str:
-    """What Hydra's error means for the user of settings of this kind, in one or two lines."""
+def explain(error: Exception, kind: type, sweeps: bool = False) -> str:
+    """What Hydra's error means for the user of settings of this kind, in one or two lines; whether -m is an answer."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={choice} is unknown: choose one of {', '.join(sorted(error.options))}"
     if isinstance(error, OverrideParseException):
-        name, _, value = str(error.override).partition("=")
-        return f"{error.override}: not understood; write key=value, with quotes around odd values: \"{name}='{value}'\""
+        return _explain_value(str(error.override), kind)
     reason = str(error).splitlines()[0]
     if ambiguous := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", reason):
         name, value = ambiguous.groups()
-        return f"{name}={value}: commas make a list of it; write \"{name}='{value}'\""
+        cures = ["add -m to train with each of them"] if sweeps else []
+        cures += [f"for a text with commas write {assignment(name, value)}"] if _is_text(name, kind) else []
+        return f"{name}={value}: {'; '.join(cures) or 'give one value'}"
     if deleted := re.match(r"Could not delete from config. '([^']*)'", reason):
         return f"~{deleted[1]}: there is nothing of this name"
     if present := re.match(r"Could not append to config. An item is already at '([^']*)'", reason):
@@ -157,6 +182,31 @@ def explain(error: Exception, kind: type) -> str:
     if absent := re.match(r"Could not override '(\w+)'", reason):
         return f"{absent[1]} is no setting of this command; --help lists them"
     return str(cause).splitlines()[0]
+
+
+def _explain_value(word: str, kind: type) -> str:
+    """Of a word that is not Hydra's grammar."""
+    name, equals, value = word.partition("=")
+    key = name.lstrip("+")
+    if not equals:
+        place = f"; is it a run, write {assignment('resume', word)}" if Path(word).exists() else ""
+        return f"{word}: not understood; write key=value{place if kind is Settings else ''}"
+    if key in _groups():
+        one_of(key, value, _options(key))  # raises
+    if not _is_text(key, kind):
+        return f"{word}: not understood; write {name}=VALUE" if is_setting(key, kind) else str(no_setting(key, kind))
+    if "${" in value:
+        return f"{word}: not understood; ${{ refers to another setting and cannot be in a text"
+    cure = f"write key=value, with quotes around odd values: {assignment(name, value)}"
+    return f"{word}: not understood; {cure}"
+
+
+def _is_text(key: str, kind: type) -> bool:
+    """Whether any text may be its value; so it is with Hydra's own settings, for all that is known here."""
+    if key.startswith("hydra."):
+        return True
+    known = flat(Settings()) | flat(EvaluationSettings(data=DataSettings()))
+    return is_setting(key, kind) and key in known and str in (known[key][0].type, *typing.get_args(known[key][0].type))
 
 
 def _explain_key(key: str, reason: str, cause: str, kind: type) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
@@ -24,6 +24,7 @@ from enhance.data.open import Opened, open_data
 from enhance.data.pairs import CameraPairs, PairSource
 from enhance.device import choose_device, device_name
 from enhance.errors import RunComplete, SettingsError, UserError, exit_on_user_error
+from enhance.files import Lock
 from enhance.models.build import build_model
 from enhance.norm.batch import freeze
 from enhance.run import checkpoint
@@ -83,7 +84,7 @@ def run_job(settings: Settings, swept: str) -> None:
     failure = folder.with_name(f"{folder.name}{_FAILED}")
     _make(folder.parent, f"sweep={settings.sweep}")
     try:
-        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+        with Lock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             if any(row.get("id") == run_id for row in read_rows(results)):
                 print(f"done before: {swept}")
                 return

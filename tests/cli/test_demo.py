@@ -1,9 +1,11 @@
 """`scripts/demo.py` starts, says where, and ends on Ctrl-C and SIGTERM."""
 
 import json
+import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,8 @@ from urllib.request import urlopen
 import pytest
 
 from tests.processes import Begun, Ended
+
+ROOT = Path(__file__).parents[2]
 
 
 def address(page: Begun) -> str:
@@ -31,6 +35,27 @@ def test_the_page_is_there_until_it_is_stopped(
     assert b"enhance" in urlopen(address(page), timeout=60).read()
     page.send(number)
     assert page.end().code == 130
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "ALL_PROXY"])
+def test_a_proxy_is_not_asked_for_this_computer(make_run: Callable[..., Path], name: str) -> None:
+    environment = os.environ | {name: "http://127.0.0.1:9" if name == "http_proxy" else "socks5://127.0.0.1:9"}
+    words = [sys.executable, ROOT / "scripts" / "demo.py", make_run(), "--device", "cpu"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("open http://127.0.0.1:")
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="TMPDIR is POSIX's")
+def test_a_place_for_uploads_that_is_none_is_told(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "gradio").write_text("a file")
+    words = [sys.executable, ROOT / "scripts" / "demo.py", make_run(), "--device", "cpu"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    ended = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert (ended.returncode, "set TMPDIR to a folder" in ended.stderr) == (2, True), ended.stderr
 
 
 def test_runs_of_one_name_are_told_apart(

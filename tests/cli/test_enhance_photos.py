@@ -292,3 +292,24 @@ def test_what_cannot_adapt_is_told(
     assert why in ended.err
     assert ended.err.rstrip().endswith("leave it out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["odd.png", "tiny.png"], ["*.png"], ["[ot]*.png"]])
+def test_several_photographs_and_patterns(enhance, make_run, photos: Path, tmp_path: Path, words: list[str]) -> None:
+    ended = enhance(make_run(), *(photos / word for word in words), tmp_path / "out")
+    assert (ended.code, "2 of 2 enhanced" in ended.out) == (0, True), ended.err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["odd.png", "tiny.png"]
+
+
+def test_several_photographs_need_a_folder_and_names_of_their_own(
+    enhance, make_run, photos: Path, tmp_path: Path
+) -> None:
+    run, other = make_run(), tmp_path / "other"
+    (other).mkdir()
+    (other / "odd.png").write_bytes((photos / "odd.png").read_bytes())
+    ended = enhance(run, photos / "odd.png", photos / "tiny.png", tmp_path / "new.png")
+    assert (ended.code, "no folder for 2 photographs" in ended.err) == (2, True)
+    ended = enhance(run, photos / "odd.png", photos / "tiny.png", photos / "wide.jpg")
+    assert (ended.code, "a file, where the results need a folder" in ended.err) == (2, True)
+    ended = enhance(run, photos, other, tmp_path / "out")
+    assert (ended.code, "have one name" in ended.err, (tmp_path / "out").exists()) == (2, True, False)

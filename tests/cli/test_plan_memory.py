@@ -54,6 +54,11 @@ def test_the_full_recipe_fits_a_card_of_8_gb(run_script: Callable[..., Ended], e
     assert 500 < row(ended.out, "peak of a training step") < 0.8 * 8192  # the rest is the driver's and the screen's
 
 
+def test_a_budget_is_told_as_people_write_it(plan: Callable[..., Ended]) -> None:
+    said = [plan("--budget", text).out.split("largest that fits into ")[1] for text in ("8GiB", "8GB", "8g", "8192M")]
+    assert said == said[:1] * 4
+
+
 def test_check_measures_a_real_step(plan: Callable[..., Ended]) -> None:
     ended = plan("--check")
     assert ended.code == 0, ended.err
@@ -68,7 +73,7 @@ def test_check_measures_a_real_step(plan: Callable[..., Ended]) -> None:
         (("norm=xx",), "error: norm=xx is unknown: choose one of"),
         (("batch_size=0",), "error: batch_size=0 is too small"),
         (("batch_size=1", "data.crop=16", "model.depth=4"), "error: batch norm of 128 channels sees 1 value"),
-        (("--budget", "8G"), "8G: write it like 8GiB or 512MiB"),
+        (("--budget", "8"), "8: write it like 8GiB or 512MiB"),
     ],
 )
 def test_mistakes_are_told(plan: Callable[..., Ended], words: tuple[str, ...], told: str) -> None:

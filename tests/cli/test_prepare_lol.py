@@ -110,3 +110,20 @@ def test_damaged_images_and_archives(prepare, tmp_path: Path) -> None:
     ended = prepare(tmp_path / "text.zip", tmp_path / "lol")
     assert (ended.code, "text.zip: cannot be unpacked" in ended.err) == (2, True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["odd.zip", "text.zip"]
+
+
+def test_a_folder_that_was_extracted(prepare, tmp_path: Path) -> None:
+    with ZipFile(write_archive(tmp_path / "LOLdataset.zip")) as file:
+        file.extractall(tmp_path / "extracted")
+    ended = prepare(tmp_path / "extracted", tmp_path / "lol", "--size", "16")
+    assert (ended.code, "500 pairs" in ended.out) == (0, True), ended.err
+    assert read_image(tmp_path / "lol" / "eval15" / "high" / "3.png").shape == (16, 16, 3)
+    assert read_image(tmp_path / "extracted" / "LOLdataset" / "eval15" / "high" / "3.png").shape == (16, 24, 3)
+    (tmp_path / "extracted" / "LOLdataset" / "our485" / "low" / "7.png").unlink()
+    ended = prepare(tmp_path / "extracted", tmp_path / "other")
+    assert (ended.code, "'our485/low': 484" in ended.err, (tmp_path / "other").exists()) == (2, True, False)
+
+
+def test_an_archive_that_is_not_there(prepare, tmp_path: Path) -> None:
+    ended = prepare(tmp_path / "none.zip", tmp_path / "lol")
+    assert (ended.code, "none.zip: no such file" in ended.err, (tmp_path / "lol").exists()) == (2, True, False)

@@ -1,6 +1,7 @@
 """The report's files: they parse, hold both protocols, and label them."""
 
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -117,3 +118,8 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"file/sub: cannot be written.*out=FOLDER"):
         make_folder(tmp_path / "file" / "sub")
+
+
+def test_an_image_that_makes_the_mean_infinite_is_named(evaluation: Evaluation) -> None:
+    evaluation.scores[1] = dataclasses.replace(evaluation.scores[1], psnr=math.inf)
+    assert "equal to the reference, so that a mean PSNR is infinite: room.png" in terminal_table(evaluation)

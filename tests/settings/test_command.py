@@ -1,6 +1,7 @@
 """The command line: what it makes, and what is told of a word in it that is wrong."""
 
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from omegaconf import DictConfig
 
 from enhance.errors import SettingsError, UserError
 from enhance.settings import command
-from enhance.settings.config import evaluation_from_config
+from enhance.settings.config import evaluation_from_config, from_config
 from enhance.settings.schema import Activation, CameraSettings, ModelSettings, Settings, flat
 
 
@@ -40,7 +41,16 @@ def test_places_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("norm=batchnorm", "norm=batchnorm is unknown: choose one of bn, bn_act, .*"),
         ("model.activation=rel", r"model.activation=rel is unknown: choose one of relu, .*; did you mean relu\?"),
         ("compile=maybe", "compile=maybe is unknown: choose one of true, false"),
-        ("norm=gn,bn", "norm=gn,bn: commas make a list of it; write \"norm='gn,bn'\""),
+        ("norm=gn,bn", "norm=gn,bn: give one value"),  # for scripts/plan_memory.py
+        ("steps=10", r"steps is no setting: did you mean schedule.steps\?"),
+        ("lr=1", r"lr is no setting: did you mean optimizer.lr\?"),
+        (
+            "checkpoint=RUN",
+            "checkpoint is no setting of train.py: it is one of evaluate.py; train.py --help lists them",
+        ),
+        ("batch_size=a=b", "batch_size=a=b: not understood; write batch_size=VALUE"),
+        ("norm=a=b", "norm=a=b is unknown: choose one of bn, .*"),
+        ("name=${x}=b", r"name=\$\{x\}=b: not understood; \$\{ refers to another setting and cannot be in a text"),
         ("name=a=b", "name=a=b: not understood; write key=value, with quotes around odd values: \"name='a=b'\""),
         ("batch_size=many", "batch_size: Value 'many' of type 'str' could not be converted to Integer"),
         ("batch_size=0", "batch_size=0 is too small: it is at least 1"),
@@ -88,6 +98,10 @@ def test_a_task_gets_its_settings_and_knows_the_words(run: Callable[..., None], 
     ("word", "told"),
     [
         ("devices=cpu", "error: devices is no setting: did you mean device?\n"),
+        (
+            "batch_size=1",
+            "error: batch_size is no setting of evaluate.py: it is one of train.py; evaluate.py --help lists them\n",
+        ),
         ("norm=gn", "error: norm is no setting of this command; --help lists them\n"),
     ],
 )
@@ -195,3 +209,118 @@ def test_a_camera_is_added_as_the_message_says() -> None:
         command.compose(["data.other_cameras.mine.red_gain=2"])
     settings = command.compose([str(told.value).split('"')[1]])
     assert settings.data.other_cameras == {"mine": CameraSettings(red_gain=1.4)}
+
+
+@pytest.fixture
+def train(run: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """The settings that train.py would train with."""
+
+    def train(*words: str) -> Settings:
+        made: list[Settings] = []
+        monkeypatch.setattr(sys, "argv", ["train.py", *words])
+        command.run(lambda config: made.append(from_config(config)), "train")
+        return made[0]
+
+    return train
+
+
+def advice(told: str) -> list[str]:
+    """The words that a shell makes of what the message says to write."""
+    return shlex.split(re.split("write key=value, with quotes around odd values: |write ", told.strip())[-1])
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["it's", "a=b", "a,b", "a$y,b", "a[b", "it's $x", r"a\'b,", "x'", "'", "!a=", "a`b=", 'a"b=c', "{a", r"\'", "#='"],
+)
+def test_an_odd_text_is_taken_when_written_as_told(
+    train: Callable[..., Settings], capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    """As many people's folders are named."""
+    with pytest.raises(SystemExit):
+        train("data=photos", f"data.root={value}")
+    settings = train("data=photos", *advice(capsys.readouterr().err))
+    assert settings.data.root == str(Path.cwd() / value)
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("batch_size = 3", "batch_size", 3),
+        ("batch_size =3", "batch_size", 3),
+        ("batch_size= 3", "batch_size", 3),
+        ("batch_size 3", "batch_size", 3),
+        ("data=photos data.split = my,split seed=1", "data.split", "my,split"),
+        ("norm gn", "norm.name", "gn"),
+    ],
+)
+def test_spaces_are_left_out_as_told(
+    train: Callable[..., Settings], capsys: pytest.CaptureFixture[str], line: str, key: str, value: object
+) -> None:
+    with pytest.raises(SystemExit):
+        train(*shlex.split(line))
+    words = advice(capsys.readouterr().err)
+    settings = train("data=photos", *words)
+    found = flat(settings)[key][1]
+    assert found == (str(Path.cwd() / str(value)) if key == "data.split" else value)
+
+
+@pytest.mark.parametrize("word", ["steps=10", "step=10", "lr=0.1", "batchsize=10", "optimiser.lr=0.1", "epoch=3.0"])
+def test_the_key_that_is_meant_is_one(
+    train: Callable[..., Settings], capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    with pytest.raises(SystemExit):
+        train(word)
+    meant = capsys.readouterr().err.split("did you mean ")[1].rstrip("?\n")
+    value = word.partition("=")[2]
+    also = ["schedule.steps=null"] if meant == "schedule.epochs" else []
+    assert str(flat(train(f"{meant}={value}", *also))[meant][1]) == value
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("norm=bn,gn", "error: norm=bn,gn: add -m to train with each of them\n"),
+        ("seed=0,1", "error: seed=0,1: add -m to train with each of them\n"),
+        (
+            "name=a,b",
+            "error: name=a,b: add -m to train with each of them; for a text with commas write \"name='a,b'\"\n",
+        ),
+    ],
+)
+def test_several_values_are_a_sweep(
+    train: Callable[..., Settings], capsys: pytest.CaptureFixture[str], word: str, told: str
+) -> None:
+    with pytest.raises(SystemExit):
+        train(word)
+    assert capsys.readouterr().err == told
+
+
+def test_a_sweep_runs_when_asked_for_as_told(train: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[str] = []
+    monkeypatch.setattr(sys, "argv", ["train.py", "norm=bn,gn", "-m"])
+    command.run(lambda config: norms.append(from_config(config).norm.name), "train")
+    assert norms == ["bn", "gn"]
+
+
+def test_a_run_is_scored_by_its_place_alone(run: Callable[..., None]) -> None:
+    found: list[Any] = []
+    for words in (["runs/it's mine"], ["device=cpu", "runs/it's mine"], ["runs/it's mine", "device=cpu"]):
+        run(lambda config: found.append(evaluation_from_config(config).checkpoint), *words)
+    assert found == ["runs/it's mine"] * 3
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("runs/A runs/B", "error: runs/A runs/B: one run at a time; scripts/compare_checkpoints.py compares two\n"),
+        ("device cpu", "error: device cpu: leave no space; write device=cpu\n"),
+        ("device= cpu", "error: device cpu: leave no space; write device=cpu\n"),
+    ],
+)
+def test_other_words_are_no_run(
+    run: Callable[..., None], capsys: pytest.CaptureFixture[str], line: str, told: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run(evaluation_from_config, *line.split())
+    assert capsys.readouterr().err == told
