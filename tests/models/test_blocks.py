@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enhance.models.blocks import ACTIVATIONS, Context, ConvNormAct, DoubleConv, Down, Up
+from enhance.norm.functional import channel_moments
 from enhance.norm.image import HalfInstanceNorm
-from enhance.norm.statistics import channel_moments
 from enhance.settings.schema import Activation
 
 TORCHS: dict[str, Callable[[Tensor], Tensor]] = {
