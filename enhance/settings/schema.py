@@ -1,6 +1,7 @@
 """Every setting, once: its type, default, bounds and meaning stand at the field.
 
-`configs/` holds what differs from these defaults; `--help` and docs/settings.md are made of the fields (`describe`).
+`enhance/configs/` holds what differs from these defaults; `--help` and docs/settings.md are made of the fields
+(`describe`).
 """
 
 from dataclasses import dataclass, field, fields, is_dataclass
