@@ -42,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
         help="take the batch norms' statistics again on these photographs, for a camera or a light that training never "
         f"saw (AdaBN); needs a folder of at least {FEWEST}",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     return parser.parse_args()
 
 

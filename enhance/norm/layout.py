@@ -46,6 +46,11 @@ def wide_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def widest(x: Tensor) -> Tensor:
+    """float64, or float32 on Apple's graphics processors, which have no float64."""
+    return x.float() if x.device.type == "mps" else x.double()
+
+
 def dense_like(grad: Tensor, result: Tensor) -> Tensor:
     """An upstream gradient in the type and memory format of the dense tensor that becomes the result."""
     return grad.to(result.dtype).contiguous(memory_format=memory_format(result))
