@@ -18,8 +18,9 @@ NAMES = "auto, cpu, cuda, cuda:N or mps"
 
 def choose_device(name: str) -> torch.device:
     """`auto` is a CUDA device where there is one, else the CPU; other names are torch's own. `cuda` is the first one,
-    or that of this process's number under torchrun. `mps` is Apple's; nobody has run it yet. Convolutions in float32 are that from here on, and not in TF32.
-    Raises `SettingsError` where the name is malformed, or this machine has no such device."""
+    or that of this process's number under torchrun; `mps`, Apple's, was never run. Convolutions in float32 are that
+    from here on, and not in TF32. Raises `SettingsError` where the name is malformed, or this machine has no such
+    device."""
     # Its error of 1e-3 would make scores, and tiles beside whole images, differ by device; and SSIM takes
     # E[x^2] - E[x]^2 of flat regions, where it is as large as what is left.
     torch.backends.cudnn.allow_tf32 = False
