@@ -16,7 +16,7 @@ evaluate: $(VENV)/.installed
 test: lint
 	$(PYTEST) $(ARGS)
 
-# Lint, types, and the tests that run no command and take a moment: under a minute.
+# Lint, types, and the tests that run no command and take a moment: a minute and a half on two idle cores.
 check: lint
 	$(PYTEST) -m fast $(ARGS)
 

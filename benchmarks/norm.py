@@ -1,10 +1,11 @@
 """Cost of one layer of each norm beside torch's own layer of its kind, as a Markdown table.
 
 Times are of forward and backward (on the CPU also of inference), ratios to those of torch's layer in the same type and
-layout, both measured in turn in one process; a ratio is one of medians. Torch's layer is that of the same kind where
-there is one, else BatchNorm2d; beside bn_act, which holds its activation, as frn does, BatchNorm2d and an in-place
-LeakyReLU. MiB kept are those for backward. Operations are those of forward and backward without views, and bytes a
-value what they are given and give; on a CUDA device, kernel launches are counted instead."""
+layout, both measured in turn in one process; a ratio is one of medians. On the CPU with one thread they are processor
+times. Torch's layer is that of the same kind where there is one, else BatchNorm2d; beside bn_act, which holds its
+activation, as frn does, BatchNorm2d and an in-place LeakyReLU. MiB kept are those for backward. Operations are those
+of forward and backward without views, and bytes a value what they are given and give; on a CUDA device, kernel
+launches are counted instead."""
 
 import argparse
 from collections.abc import Callable
@@ -121,11 +122,11 @@ def on_cpu(names: list[str], shape: tuple[int, ...], compiled: bool, rounds: int
             for layout, mode in modes:
                 x, grad = inputs(shape, precision, layout, torch.device("cpu"))
                 pair = training(layer, x, grad, mode), training(other, x, grad)
-                cells.append(f"{time_ratio(*pair, rounds):.2f}")
+                cells.append(f"{time_ratio(*pair, rounds, x.device):.2f}")
             with Traffic() as traffic:
                 training(layer, x, grad)()
             cells += [f"{traffic.operations}", f"{traffic.bytes / x.numel():.0f}", f"{kept_mib(layer, x):.1f}"]
-            ratio = time_ratio(inference(layer, x.detach()), inference(other, x.detach()), rounds)
+            ratio = time_ratio(inference(layer, x.detach()), inference(other, x.detach()), rounds, x.device)
             row([*cells, f"{ratio:.2f}"])
 
 

@@ -28,22 +28,29 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
     return clock() - start
 
 
-def median_milliseconds(tasks: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict[str, float]:
+def median_milliseconds(
+    tasks: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 2, device: torch.device | None = None
+) -> dict[str, float]:
     """Median time of each task in `rounds` after the `warm_up`; they take turns, round after round, so that a noisy
-    machine disturbs all alike."""
+    machine disturbs all alike. Time is that of `seconds` on the device; None: the clock's."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(warm_up + rounds):
         for name, task in tasks.items():
-            start = time.perf_counter()
-            task()
-            times[name].append(1000 * (time.perf_counter() - start))
+            if device is None:
+                start = time.perf_counter()
+                task()
+                times[name].append(1000 * (time.perf_counter() - start))
+            else:
+                times[name].append(1000 * seconds(task, device))
     return {name: statistics.median(values[warm_up:]) for name, values in times.items()}
 
 
-def time_ratio(task: Callable[[], object], other: Callable[[], object], rounds: int) -> float:
+def time_ratio(
+    task: Callable[[], object], other: Callable[[], object], rounds: int, device: torch.device | None = None
+) -> float:
     """Median time of a task over that of another, in turn with it alone: a third task between them would leave another
     cache behind for the one than for the other."""
-    times = median_milliseconds({"task": task, "other": other}, rounds)
+    times = median_milliseconds({"task": task, "other": other}, rounds, device=device)
     return times["task"] / times["other"]
 
 
