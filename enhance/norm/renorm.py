@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from enhance.norm.batch import AnyBatchNorm
 from enhance.norm.functional import channel_statistics, normalize, then_affine
+from enhance.norm.layout import wide_type
 from enhance.norm.statistics import Moments
 
 
@@ -70,7 +71,7 @@ class BatchRenorm(AnyBatchNorm):
         with torch.no_grad():
             statistics = channel_statistics(x.detach())
             batch = statistics.moments(self._count(x))
-            r, d = self._correction(batch, torch.promote_types(x.dtype, torch.float32))
+            r, d = self._correction(batch, wide_type(x))
         # xhat * r + d, then scale and shift, are one scale and one shift.
         weight, bias = then_affine(r, d, self.weight, self.bias)
         return normalize(x, weight, bias, self.num_groups, self.axes, self.eps, statistics)[0], batch
