@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from enhance.cost.measure import time_ratio
-from enhance.device import DTYPES, choose_device, choose_dtype, keep_freed_memory, synchronize
+from enhance.device import DTYPES, choose_device, choose_dtype, keep_freed_memory
 from enhance.inference.fold import fold_batch_norms
 from enhance.models.build import build_model
 from enhance.models.model import EnhancementModel
@@ -51,7 +51,6 @@ def training_step(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        synchronize(device)
 
     return step
 
@@ -59,12 +58,7 @@ def training_step(
 def evaluation(model: EnhancementModel, device: torch.device) -> Callable[[], object]:
     model.eval()
     image = torch.rand(1, 3, 256, 256, device=device)
-
-    def enhance() -> None:
-        model(image)
-        synchronize(device)
-
-    return torch.inference_mode()(enhance)
+    return torch.inference_mode()(lambda: model(image))
 
 
 def main() -> None:
@@ -90,9 +84,9 @@ def main() -> None:
         cells = ["", ""]
         for compiled in (False, True) if name in args.compile else (False,):
             step = training_step(name, device, layout, dtype, compiled)
-            cells[compiled] = f"{time_ratio(step, torchs_step, args.rounds):.2f}"
+            cells[compiled] = f"{time_ratio(step, torchs_step, args.rounds, device):.2f}"
         for model in (unet_small(name, device), fold_batch_norms(unet_small(name, device).eval())):
-            cells.append(f"{time_ratio(evaluation(model, device), torchs_evaluation, args.rounds):.2f}")
+            cells.append(f"{time_ratio(evaluation(model, device), torchs_evaluation, args.rounds, device):.2f}")
         print("| " + " | ".join([name, *cells]) + " |", flush=True)
 
 

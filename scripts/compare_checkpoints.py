@@ -38,9 +38,12 @@ def main() -> None:
     saved = [None if file.is_dir() else checkpoint.load(file) for file in files]
     data = DataSettings(name=args.data, root=args.root, split=args.split) if args.data else None
     runs = [each.settings for each in saved if each is not None]
-    if not runs and data is None:
+    if runs:
+        choice = choose_pairs(runs[0], data)
+    elif data is not None:
+        choice = choose_all(data)
+    else:
         raise DataError("two folders of images: of which pairs? Give --data and --root too")
-    choice = choose_pairs(runs[0], data) if runs or data is None else choose_all(data)
     source = choice.source
     warnings = choice.warnings + [line for run in runs[1:] for line in seen_in_training(run, source)[1]]
     models = [

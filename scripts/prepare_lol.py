@@ -44,14 +44,19 @@ def unpack(archive: Path, folder: Path) -> None:
                         raise DataError(f"{archive}: {entry.filename} is too large for an image of LOL v1, a bomb?")
                     images[path.parts[-3:-1]].append(entry.filename)
             found = {f"{split}/{side}": len(names) for (split, side), names in images.items()}
-            if any(len(names) != COUNTS[split] for (split, _), names in images.items()):
-                raise DataError(f"{archive}: not LOL v1: should hold 485 + 485 and 15 + 15 PNG images, holds {found}")
+            check_counts(archive, found)
             for (split, side), names in images.items():
                 (folder / split / side).mkdir(parents=True)
                 for name in names:
                     (folder / split / side / PurePosixPath(name).name).write_bytes(file.read(name))
     except (BadZipFile, zlib.error, EOFError, RuntimeError, FileNotFoundError, IsADirectoryError) as error:
         raise DataError(f"{archive}: cannot be unpacked ({error}); download it again") from error
+
+
+def check_counts(source: Path, found: dict[str, int]) -> None:
+    """Raise DataError where the numbers of images, by folder, are not those of LOL v1."""
+    if any(count != COUNTS[part.partition("/")[0]] for part, count in found.items()):
+        raise DataError(f"{source}: not LOL v1: should hold 485 + 485 and 15 + 15 PNG images, holds {found}")
 
 
 def copy(source: Path, folder: Path) -> None:
@@ -64,8 +69,7 @@ def copy(source: Path, folder: Path) -> None:
         for side in SIDES
     }
     found = {part: len(paths) for part, paths in images.items()}
-    if any(count != COUNTS[part.partition("/")[0]] for part, count in found.items()):
-        raise DataError(f"{source}: not LOL v1: should hold 485 + 485 and 15 + 15 PNG images, holds {found}")
+    check_counts(source, found)
     for part, paths in images.items():
         (folder / part).mkdir(parents=True)
         for path in paths:

@@ -11,7 +11,7 @@ from enhance.device import choose_device
 from enhance.errors import SettingsError
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.cached_weights import lpips
-from enhance.evaluation.choose import choose_all, choose_pairs
+from enhance.evaluation.choose import Choice, choose_all, choose_pairs
 from enhance.evaluation.intervals import intervals_of_means, scenes_of
 from enhance.evaluation.outputs import Outputs
 from enhance.evaluation.overall_brightness import brightness, brightness_measures, training_brightness
@@ -43,9 +43,7 @@ def evaluate(settings: EvaluationSettings) -> None:
     choice = choose_pairs(saved.settings, settings.data, with_training=settings.recalibrate == "train")
     source, training = choice.source, choice.training
     evaluation = report.begin(str(path), saved.step, saved.settings, choice.data, choice.split, source, device)
-    evaluation.chosen, evaluation.warnings = choice.chosen, choice.warnings + evaluation.warnings
-    print(f"{evaluation.title()} ({choice.chosen})", flush=True)
-    folder = report.make_folder(Path(settings.out) if settings.out else report.default_folder(path, evaluation))
+    folder = begin(evaluation, choice, settings, path)
     measures, evaluation.remarks = measures_of(settings, source, device)
     constant = None
     if settings.protocol == "all" and training is not None:  # else a warning says so
@@ -68,13 +66,18 @@ def evaluate_outputs(settings: EvaluationSettings, given: Path) -> None:
     device, choice = choose_device(settings.device), choose_all(settings.data)
     outputs = Outputs(given, choice.source)
     evaluation = report.of_outputs(given, choice.data, choice.split, choice.source, device)
-    evaluation.chosen = choice.chosen
-    print(f"{evaluation.title()} ({choice.chosen})", flush=True)
-    folder = report.make_folder(Path(settings.out) if settings.out else report.default_folder(given, evaluation))
+    folder = begin(evaluation, choice, settings, given)
     measures, evaluation.remarks = measures_of(settings, choice.source, device)
     evaluation.remarks += outputs.remarks()
     evaluation.scores = score(outputs, choice.source, device, measures)
     finish(evaluation, choice.source, outputs, folder)
+
+
+def begin(evaluation: report.Evaluation, choice: Choice, settings: EvaluationSettings, scored: Path) -> Path:
+    """Print what will be scored, and make the folder of the report, which is returned."""
+    evaluation.chosen, evaluation.warnings = choice.chosen, choice.warnings + evaluation.warnings
+    print(f"{evaluation.title()} ({choice.chosen})", flush=True)
+    return report.make_folder(Path(settings.out) if settings.out else report.default_folder(scored, evaluation))
 
 
 def measures_of(

@@ -143,11 +143,12 @@ def list_images(folder: Path, within: bool = False) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; it should hold images ({READ})")
     files = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    if within and not any(map(_is_image, files)):
+    images = sorted(filter(_is_image, files))  # once, for each looks at the disk
+    if within and not images:
         below = (path for path in folder.rglob("*") if path.is_file())
         files = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    images = sorted(path for path in files if _is_image(path))
-    if images and (others := Counter(sorted(_kind(path) for path in files if not _is_image(path)))):
+        images = sorted(filter(_is_image, files))
+    if images and (others := Counter(sorted(map(_kind, set(files).difference(images))))):
         kinds = ", ".join(f"{count} {kind}{'s' * (kind == 'folder' and count > 1)}" for kind, count in others.items())
         tell("; ".join([f"passed over in {folder}, not images that are read: {kinds}", *_cures(files)]))
     if not images:

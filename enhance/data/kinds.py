@@ -31,8 +31,9 @@ except ImportError:
     _HAS_HEIC = False
 _HAS_RAW = find_spec("rawpy") is not None  # imported late: it takes a fifth of a second
 
-SUFFIXES = (*_PILLOW, *(_HEIC if _HAS_HEIC else ()), *(_RAW if _HAS_RAW else ()))
-READ = " ".join((*_PILLOW, *(_HEIC if _HAS_HEIC else ()))) + " and camera raw such as .dng" * _HAS_RAW
+_PICTURES = _PILLOW + _HEIC * _HAS_HEIC
+SUFFIXES = _PICTURES + _RAW * _HAS_RAW
+READ = " ".join(_PICTURES) + " and camera raw such as .dng" * _HAS_RAW
 
 
 def is_raw(path: Path | str) -> bool:

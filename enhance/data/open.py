@@ -75,10 +75,7 @@ class Opened:
     def test(self) -> PairSource | None:
         """The pairs that `data.split` names, or else those of the data set's own test folders or archives; None where
         there are neither."""
-        if self.split_has_test:
-            pairs: list[Pair[Any]] | None = self.listed["test"]
-        else:
-            pairs = None if self.data.through_camera else _find(self.data, "test")
+        pairs = self.listed["test"] if self.split_has_test else self._in_test_folders
         return _open_parts({"test": pairs}, self.data)["test"] if pairs else None
 
     @cached_property
@@ -89,7 +86,7 @@ class Opened:
 
     def count(self) -> int:
         """How many pairs there are in all, before any is left out."""
-        test = [] if self.split_has_test or self.data.through_camera else _find(self.data, "test") or []
+        test = [] if self.split_has_test else self._in_test_folders or []
         try:
             return len(test) + sum(map(len, self.listed.values()))
         except DataError:
@@ -101,6 +98,10 @@ class Opened:
     def split_has_test(self) -> bool:
         """Whether `data.split` names test pairs."""
         return self.data.split is not None and "test" in self.listed
+
+    @cached_property
+    def _in_test_folders(self) -> list[Pair[Any]] | None:
+        return None if self.data.through_camera else _find(self.data, "test")
 
     @cached_property
     def listed(self) -> dict[str, list[Pair[Any]]]:

@@ -45,14 +45,10 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
         data = run.data
     elif own:
         data = _as_trained(data, run.data)
-    training = None
     try:
         opened = open_data(data)
-        split, source = "test", opened.test
-        if source is None and not own:
-            split, source = "all", opened.whole
-        if source is None:
-            split, training, source = "validation", opened.training, opened.validation
+        split, source = _part(opened, own)
+        training = opened.training if split == "validation" else None
     except DataError as error:
         if not own:
             raise
@@ -74,13 +70,18 @@ def choose_all(data: DataSettings) -> Choice:
     """For outputs whose method no run has trained: the test part of `data` where it has one, else what it names as
     validation, or all; a `DataError` where it cannot be used."""
     opened = open_data(data)
-    split, source = "test", opened.test
-    if source is None:
-        split, source = "all", opened.whole
-    if source is None:
-        split, source = "validation", opened.validation
+    split, source = _part(opened, own=False)
     why = "for nothing parts them" if split == "all" else _why(split, False, opened)
     return Choice(data.name, split, f"{len(source)} of {opened.count()} pairs, {why}", source, None, [])
+
+
+def _part(opened: Opened, own: bool) -> tuple[str, PairSource]:
+    """Name and pairs of the part to score, of the run's own data or of others."""
+    if opened.test is not None:
+        return "test", opened.test
+    if not own and opened.whole is not None:
+        return "all", opened.whole
+    return "validation", opened.validation
 
 
 def _why(split: str, own: bool, opened: Opened) -> str:

@@ -59,18 +59,18 @@ def score(
         DataError: an image that is too small to score; names it.
         UserError: the device's memory is too small for an image all the same.
     """
-    enhance = model if isinstance(model, Outputs) else AnySize(model, device)
+    if isinstance(model, EnhancementModel):
+        assert not model.training
+        enhance = AnySize(model, device)
     scores: list[ImageScore] = []
     hidden = None if ranks.is_rank_zero() else True  # None shows the bar on a terminal
     for index, name in enumerate(tqdm(source.names, "scoring", unit="image", leave=False, disable=hidden)):
         with out_of_memory_hint(device, f"{name} is too large for it; choose a smaller model=, or device=cpu"):
-            images = source.whole(index)
-            low, normal = (
-                image[None].to(device if isinstance(enhance, Outputs) else enhance.home(image)) for image in images
-            )
-            if isinstance(enhance, Outputs):
-                output, seconds = enhance[index][None].to(device), math.nan
+            if isinstance(model, Outputs):
+                images, seconds = (*source.whole(index), model[index]), math.nan
+                low, normal, output = (image[None].to(device) for image in images)
             else:
+                low, normal = (image[None].to(enhance.home(image)) for image in source.whole(index))
                 output, seconds = _timed(enhance, low, device, warm_up=index == 0)
             try:
                 kinds = {"": output, "_gt_mean": match_mean(output, normal), "_input": low}

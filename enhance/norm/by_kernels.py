@@ -18,7 +18,7 @@ from enhance.norm.functional import (
     differentiable_gradients,
 )
 from enhance.norm.launch import NO_ACTIVATION, Activation, Kept, Running
-from enhance.norm.layout import Axes, memory_format
+from enhance.norm.layout import Axes, dense, dense_like
 from enhance.norm.statistics import Statistics
 
 
@@ -40,14 +40,14 @@ class _Normalize(torch.autograd.Function):
         statistics: Tensor | None,
         means_of: MeansOf | None,
     ) -> tuple[Tensor, Tensor]:
-        dense = x.contiguous(memory_format=memory_format(x))
+        source = dense(x)
         if statistics is None:
-            statistics = launch.statistics_of(dense, images, group, eps)
-        y = launch.output(dense, statistics, images, weight, bias, activation, running)
+            statistics = launch.statistics_of(source, images, group, eps)
+        y = launch.output(source, statistics, images, weight, bias, activation, running)
         kept: tuple[Tensor, ...] = ()
         if choose is not None:
             kept_channels = choose(y, statistics)
-            values = dense.index_select(1, kept_channels).float().contiguous()
+            values = source.index_select(1, kept_channels).float().contiguous()
             values = values.view(len(x), len(kept_channels), x.shape[2:].numel())
             mean, residual, rstd = (statistics[:3, 0, kept_channels].unsqueeze(-1)).unbind()
             values.sub_(mean).sub_(residual).mul_(rstd)
@@ -70,8 +70,8 @@ class _Normalize(torch.autograd.Function):
                 raise RuntimeError(TWICE if kept else OVER_RANKS_TWICE)
             grads = _differentiable(saved, weight, bias, grad_y, ctx)
         else:
-            saved = saved.contiguous(memory_format=memory_format(saved))
-            grad_y = grad_y.to(saved.dtype).contiguous(memory_format=memory_format(saved))
+            saved = dense(saved)
+            grad_y = dense_like(grad_y, saved)
             others = Kept(*kept) if kept else None
             vectors = weight, bias, activation, others, ctx.means_of
             grads = launch.gradient(saved, grad_y, statistics, images, group, *vectors)
@@ -121,7 +121,7 @@ class _LayerNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-        y, mean, rstd = launch.layer_output(x.contiguous(memory_format=memory_format(x)), weight, bias, eps)
+        y, mean, rstd = launch.layer_output(dense(x), weight, bias, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         ctx.eps = eps
         return y
@@ -135,15 +135,13 @@ class _LayerNorm(torch.autograd.Function):
                 return plain.normalize(x, weight, bias, 1, CHANNELS, ctx.eps)[0]
 
             return *differentiable_gradients(output, (x, weight, bias), ctx.needs_input_grad[:3], grad_y), None
-        x = x.contiguous(memory_format=memory_format(x))
-        grad_y = grad_y.to(x.dtype).contiguous(memory_format=memory_format(x))
-        return *launch.layer_gradient(x, grad_y, mean, rstd, weight, bias), None
+        x = dense(x)
+        return *launch.layer_gradient(x, dense_like(grad_y, x), mean, rstd, weight, bias), None
 
 
 def channel_statistics(x: Tensor) -> Statistics:
     """As `functional.channel_statistics`."""
-    dense = x.contiguous(memory_format=memory_format(x))
-    mean, residual, _, variance = launch.statistics_of(dense, len(x), 1, 0.0).view(4, 1, -1, 1, 1)
+    mean, residual, _, variance = launch.statistics_of(dense(x), len(x), 1, 0.0).view(4, 1, -1, 1, 1)
     return Statistics(mean, residual, variance)
 
 

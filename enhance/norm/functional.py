@@ -210,7 +210,7 @@ def _gradient(
         share = 1 / layout.count_over(source, axes)
         grad_mean, product_mean = (layout.sum_over(each, axes) * share for each in (grad_sum, product_sum))
     else:
-        means = means_of(layout.widest(torch.stack((of_bias, of_weight)))).to(rstd.dtype)
+        means = means_of(layout.to_float64(torch.stack((of_bias, of_weight)))).to(rstd.dtype)
         grad_mean, product_mean = (layout.per_channel(each, len(each)) for each in means)
         if gamma is not None:
             grad_mean, product_mean = grad_mean * gamma, product_mean * gamma
@@ -244,7 +244,7 @@ def channel_statistics(x: Tensor) -> Statistics:
     if torch.compiler.is_compiling():
         _, source, result = layout.prepare(x, x.shape[1])
         return center(source, result, BATCH)[1]
-    source = layout.split_channels(x.contiguous(memory_format=layout.memory_format(x)), x.shape[1])
+    source = layout.split_channels(layout.dense(x), x.shape[1])
     blocks = [center(block, None, BATCH)[1] for (block,) in layout.in_channels(BATCH, source)]
     return Statistics(*(layout.joined(parts, 1) for parts in zip(*blocks, strict=True)))
 
@@ -296,7 +296,7 @@ def scale_and_shift(
     x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
     """The same with given statistics: x (N, C, *); mean, variance, weight and bias (C,)."""
-    scale = (variance.to(torch.promote_types(x.dtype, torch.float32)) + eps).rsqrt()
+    scale = (variance.to(layout.wide_type(x)) + eps).rsqrt()
     if weight is not None:
         scale = scale * weight
     shift = -mean * scale

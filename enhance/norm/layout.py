@@ -46,9 +46,14 @@ def wide_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def widest(x: Tensor) -> Tensor:
+def to_float64(x: Tensor) -> Tensor:
     """float64, or float32 on Apple's graphics processors, which have no float64."""
     return x.float() if x.device.type == "mps" else x.double()
+
+
+def dense(x: Tensor) -> Tensor:
+    """x, or a copy of it where it lies dense in neither memory format."""
+    return x.contiguous(memory_format=memory_format(x))
 
 
 def dense_like(grad: Tensor, result: Tensor) -> Tensor:
@@ -65,9 +70,9 @@ def prepare(x: Tensor, num_groups: int) -> tuple[Tensor, Tensor, Tensor]:
         y = dense_copy(x)
         values = split_channels(y, num_groups)
         return y, values, values
-    dense = x.contiguous(memory_format=memory_format(x))
-    y = torch.empty_like(dense)
-    return y, split_channels(dense, num_groups), split_channels(y, num_groups)
+    source = dense(x)
+    y = torch.empty_like(source)
+    return y, split_channels(source, num_groups), split_channels(y, num_groups)
 
 
 def split_channels(x: Tensor, num_groups: int) -> Tensor:

@@ -61,14 +61,19 @@ def one_of(key: str, value: str, choices: Iterable[str]) -> None:
         raise SettingsError(f"{key}={value} is unknown: choose one of {', '.join(choices)}{suggestion}")
 
 
+def settings_of(kind: type) -> dict[str, tuple[Any, Any]]:
+    """`schema.flat` of `Settings`, or of `EvaluationSettings` with data."""
+    return flat(kind() if kind is Settings else EvaluationSettings(data=DataSettings()))
+
+
 def is_setting(key: str, kind: type) -> bool:
     """Whether `Settings` or `EvaluationSettings` has this key; a camera of any name has all that cameras have."""
-    return re.sub(r"^data\.other_cameras\.[^.]+\.", "data.camera.", key) in _keys(kind)
+    return re.sub(r"^data\.other_cameras\.[^.]+\.", "data.camera.", key) in settings_of(kind)
 
 
 def no_setting(key: str, kind: type) -> SettingsError:
     """What to raise for a key that `kind` has not: it tells the nearest key, and how a camera is added."""
-    keys = _keys(kind)
+    keys = list(settings_of(kind))
     if other := re.match(r"data\.other_cameras\.([^.]+)", key):
         if key == other[0]:
             cure = f'add one with "+data.other_cameras={{{other[1]}:{{red_gain:1.4}}}}"'
@@ -81,7 +86,3 @@ def no_setting(key: str, kind: type) -> SettingsError:
     full = {name.rpartition(".")[2]: name for name in reversed(keys)} | {name: name for name in keys}
     near = difflib.get_close_matches(key, full, n=1, cutoff=0.65)
     return SettingsError(f"{key} is no setting: {f'did you mean {full[near[0]]}?' if near else '--help lists them'}")
-
-
-def _keys(kind: type) -> list[str]:
-    return list(flat(kind() if kind is Settings else EvaluationSettings(data=DataSettings())))

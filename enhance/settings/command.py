@@ -5,6 +5,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import hydra
@@ -17,10 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from enhance.errors import SettingsError, exit_on_user_error
 from enhance.settings.advice import assignment, hydra_text, spaced
-from enhance.settings.checks import is_setting, no_setting, one_of
+from enhance.settings.checks import is_setting, no_setting, one_of, settings_of
 from enhance.settings.config import from_config
 from enhance.settings.describe import choices, help_text
-from enhance.settings.schema import DataSettings, EvaluationSettings, Settings, flat
+from enhance.settings.schema import EvaluationSettings, Settings, flat
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 _KINDS: dict[str, type] = {"train": Settings, "evaluate": EvaluationSettings}
@@ -106,6 +107,7 @@ def _with_checkpoint(words: list[str]) -> list[str]:
     return words
 
 
+@cache
 def _groups() -> set[str]:
     return {path.parent.name for path in CONFIGS.glob("*/*.yaml")} - {"hydra"}
 
@@ -205,14 +207,14 @@ def _is_text(key: str, kind: type) -> bool:
     """Whether any text may be its value; so it is with Hydra's own settings, for all that is known here."""
     if key.startswith("hydra."):
         return True
-    known = flat(Settings()) | flat(EvaluationSettings(data=DataSettings()))
-    return is_setting(key, kind) and key in known and str in (known[key][0].type, *typing.get_args(known[key][0].type))
+    known = settings_of(kind)
+    return key in known and str in (known[key][0].type, *typing.get_args(known[key][0].type))
 
 
 def _explain_key(key: str, reason: str, cause: str, kind: type) -> str:
     if not is_setting(key, kind):
         return str(no_setting(key, kind))
-    settings = flat(Settings()) | flat(EvaluationSettings())
+    settings = settings_of(kind)
     if key in settings and (names := choices(settings[key][0].type)):  # a camera has no choices
         one_of(key, reason.rpartition("=")[2], names)  # raises
     return f"{key}: {cause}"

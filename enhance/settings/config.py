@@ -38,9 +38,8 @@ def _make_places_absolute(settings: Settings | EvaluationSettings) -> None:
     """So that a run can go on, and be evaluated, from another working folder."""
     for key in (*PLACES, "data.cache"):
         group, _, name = key.rpartition(".")
-        holder: Any = (
-            getattr(settings, group, None) if group else settings
-        )  # an evaluation has no objective, and may have no data
+        # An evaluation has no objective, and may have no data.
+        holder: Any = getattr(settings, group, None) if group else settings
         place = getattr(holder, name, None)
         if place is not None and not (name in ("low", "normal") and holder.root is not None):  # which are inside root
             setattr(holder, name, str(Path(place).expanduser().absolute()))
