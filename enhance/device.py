@@ -13,11 +13,14 @@ import torch
 from enhance import ranks
 from enhance.errors import SettingsError, UserError
 
+NAMES = "auto, cpu, cuda, cuda:N or mps"
+
 
 def choose_device(name: str) -> torch.device:
     """`auto` is a CUDA device where there is one, else the CPU; other names are torch's own. `cuda` is the first one,
-    or that of this process's number under torchrun. Convolutions in float32 are that from here on, and not in TF32.
-    Raises `SettingsError` where the name is malformed, or this machine has no such device."""
+    or that of this process's number under torchrun; `mps`, Apple's, was never run. Convolutions in float32 are that
+    from here on, and not in TF32. Raises `SettingsError` where the name is malformed, or this machine has no such
+    device."""
     # Its error of 1e-3 would make scores, and tiles beside whole images, differ by device; and SSIM takes
     # E[x^2] - E[x]^2 of flat regions, where it is as large as what is left.
     torch.backends.cudnn.allow_tf32 = False
@@ -26,11 +29,13 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise SettingsError(f"device={name} is unknown: choose auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise SettingsError(f"device={name} is not supported: choose auto, cpu, cuda or cuda:N")
+        raise SettingsError(f"device={name} is unknown: choose {NAMES}") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise SettingsError(f"device={name} is not supported: choose {NAMES}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SettingsError(f"device={name} is absent: torch sees {torch.cuda.device_count()} CUDA devices; use auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise SettingsError(f"device={name} is absent: torch sees no graphics processor of Apple's here; use auto")
     if device.index is not None and ranks.world_size() > 1:
         raise SettingsError(f"device={name} is one device for {ranks.world_size()} processes: leave it at auto")
     if device.type == "cuda" and device.index is not None:
@@ -39,7 +44,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The name of a CUDA device, for example `NVIDIA GeForce RTX 3070`; else `cpu`."""
+    """The name of a CUDA device, for example `NVIDIA GeForce RTX 3070`; else its type, `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
@@ -47,12 +52,13 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """`auto` is bfloat16 where the device computes it natively, else float16 on CUDA and float32 on the CPU."""
+    """`auto` is bfloat16 where the device computes it natively, else float16 on CUDA and float32 elsewhere."""
     if precision != "auto":
         return DTYPES[precision]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
 @contextmanager
@@ -69,7 +75,7 @@ def out_of_memory_hint(device: torch.device, hint: str | Callable[[], str]) -> I
 
 
 def available_memory(device: torch.device) -> int | None:
-    """Bytes of a CUDA device that this process holds or could have; None on the CPU, where the system may swap, and a
+    """Bytes of a CUDA device that this process holds or could have; None elsewhere, for the system may swap, and a
     container may have a limit of its own."""
     if device.type != "cuda":
         return None
@@ -78,7 +84,7 @@ def available_memory(device: torch.device) -> int | None:
 
 
 def peak_memory_gib(device: torch.device) -> float:
-    """Most memory held at once since the start: by torch on a CUDA device, by the process on the CPU."""
+    """Most memory held at once since the start: by torch on a CUDA device, else by the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     if os.name == "nt":
@@ -96,6 +102,8 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done its work; the CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def set_up_torch(device: torch.device, threads: int | None, deterministic: bool) -> None:

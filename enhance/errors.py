@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -27,6 +28,17 @@ class CheckpointError(UserError):
 
 class ExportError(UserError):
     """A model that cannot be had in another format."""
+
+
+def script(name: str) -> str:
+    """What a command is called here: `train.py`; `enhance-train` where it was started so, or there is no checkout."""
+    installed = Path(sys.argv[0]).name.startswith("enhance-") or not (Path(__file__).parents[1] / f"{name}.py").exists()
+    return f"enhance-{name}" if installed else f"{name}.py"
+
+
+def command_line(name: str) -> str:
+    """How people here start it: `python train.py`, or `enhance-train`."""
+    return f"python {script(name)}" if script(name).endswith(".py") else script(name)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed
 
-from enhance.errors import SettingsError, UserError
+from enhance.errors import SettingsError, UserError, script
 
 T = TypeVar("T")
 
@@ -43,7 +43,9 @@ def process_group() -> Iterator[None]:
     `UserError` where another process ended, so that this one cannot go on."""
     if not started_by_torchrun():
         if (tasks := os.environ.get("SLURM_STEP_NUM_TASKS", "1")) != "1" and os.environ.get("SLURM_PROCID") == "0":
-            cure = f"for one run of {tasks} processes start torchrun --nproc-per-node={tasks} train.py in one task"
+            program = script("train")
+            program = program if program.endswith(".py") else f"--no-python {program}"
+            cure = f"for one run of {tasks} processes start torchrun --nproc-per-node={tasks} {program} in one task"
             print(f"warning: srun started {tasks} tasks, and each trains a run of its own; {cure}", file=sys.stderr)
         yield
         return

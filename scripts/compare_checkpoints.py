@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--root", help="with --data: where it lies")
     parser.add_argument("--split", help="with --data: CSV file of its parts, as data.split")
     parser.add_argument("--images", action="store_true", help="also print the difference of every image")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     args = parser.parse_args()
     if (args.root or args.split) and not args.data:
         raise DataError("--root and --split need --data, the name of the data set that lies there")

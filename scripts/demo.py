@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other computers in (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860")
     parser.add_argument("--max-memory", type=float, default=MAX_GIB, metavar="GIB", help="for the network at work")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     args = parser.parse_args()
     if args.port is not None and not 0 < args.port < 2**16:
         raise SettingsError(f"--port {args.port} is out of range: it is between 1 and 65535")

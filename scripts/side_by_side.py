@@ -37,7 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, help="of each image, in pixels (default: 240 of runs, else 400)")
     parser.add_argument("--count", type=int, default=4, help="of runs: how many to show without --names (default: 4)")
     parser.add_argument("--statistics", action="store_true", help="of runs: batch norms by each choice of statistics")
-    parser.add_argument("--device", default="auto", help="of runs: auto, cpu, cuda or cuda:N")
+    parser.add_argument("--device", default="auto", help="of runs: auto, cpu, cuda, cuda:N or mps")
     args = parser.parse_args()
     if args.width is not None and not 1 <= args.width <= MOST_WIDE:
         raise SettingsError(f"--width {args.width} is out of range: it is between 1 and {MOST_WIDE}")

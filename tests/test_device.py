@@ -38,6 +38,12 @@ def test_unusable_devices_are_named_with_the_choices(name: str) -> None:
         choose_device(name)
 
 
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="it is here")
+def test_apples_device_is_known_where_it_is_not_there() -> None:
+    with pytest.raises(SettingsError, match=r"^device=mps is absent: torch sees no graphics processor of Apple's"):
+        choose_device("mps")
+
+
 FAULTS = """
 import platform, resource, torch
 from enhance.device import keep_freed_memory

@@ -1,8 +1,11 @@
 """How a command ends."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from enhance.errors import UserError, exit_on_user_error
+from enhance.errors import UserError, command_line, exit_on_user_error
 
 
 @pytest.mark.parametrize(
@@ -20,3 +23,22 @@ def test_a_mistake_and_ctrl_c_end_without_a_traceback(
 def test_a_fault_of_ours_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), exit_on_user_error():
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("program", "called"),
+    [
+        ("train.py", "python train.py"),
+        ("/home/me/scripts/demo.py", "python train.py"),
+        ("/home/me/.venv/bin/enhance-evaluate", "enhance-train"),
+    ],
+)
+def test_a_command_is_named_as_it_is_started_here(monkeypatch: pytest.MonkeyPatch, program: str, called: str) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    assert command_line("train") == called
+
+
+def test_without_a_checkout_commands_are_those_of_the_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["mine.py"])
+    monkeypatch.setattr("enhance.errors.__file__", str(tmp_path / "site-packages" / "enhance" / "errors.py"))
+    assert command_line("evaluate") == "enhance-evaluate"

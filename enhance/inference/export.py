@@ -1,5 +1,6 @@
 """A trained model as an ONNX file, which runs without this project, and a model card beside it."""
 
+import copy
 import hashlib
 import importlib.util
 import json
@@ -24,17 +25,31 @@ from enhance.run import checkpoint
 if TYPE_CHECKING:
     import onnx
 
-TOLERANCE = 1e-4  # of an image in [0, 1]; 8 bits have steps of 4e-3
+TOLERANCE, TOLERANCE_HALF = 1e-4, 2e-3  # of an image in [0, 1]; 8 bits have steps of 4e-3
 TIMED = (1, 3, 400, 600)
 COMPARED = ((1, 3, SMALLEST_SIDE, SMALLEST_SIDE), (1, 3, 17, 31), (2, 3, 64, 48), (1, 3, 101, 67), TIMED)
+OLDEST_OPSET = 18  # that torch writes
+
+
+@dataclass(frozen=True)
+class Form:
+    """Of the file, for runtimes that do not take what torch prefers."""
+
+    size: tuple[int, int] | None = None  # height and width, of one image at a time; None: any
+    opset: int | None = None  # None: torch's choice
+    half: bool = False  # the U-Nets in float16; what comes in and goes out is float32
+
+    def compared(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of images to compare the file on; the last is timed."""
+        return COMPARED if self.size is None else ((1, 3, *self.size),) * 2
 
 
 @dataclass(frozen=True)
 class Comparison:
     """An exported model in onnxruntime beside the enhancer that it comes from, on the CPU."""
 
-    difference: float  # largest, of all values of the images of `COMPARED`
-    torch_milliseconds: float  # median, of one image of `TIMED`
+    difference: float  # largest, of all values of the images of `Form.compared`
+    torch_milliseconds: float  # median, of one image of the last of them
     onnxruntime_milliseconds: float
 
 
@@ -53,14 +68,15 @@ class OnnxEnhancer:
         return torch.from_numpy(self.session.run(["enhanced"], {"image": images.numpy()})[0])
 
 
-def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
+def export_onnx(source: Path, out: Path, overwrite: bool = False, form: Form = Form()) -> Comparison:
     """Write the model of the checkpoint file `source` to `out`, an `.onnx` file in a folder that is there, and a model
     card to the same name with `.json`; nothing where the file gives other images than the enhancer.
 
     Raises:
         CheckpointError: as `checkpoint.load` and `load_model`.
-        ExportError: packages are missing, or the images differ by more than `TOLERANCE`.
-        SettingsError: `out` is no place for the files, or they are there already, without `overwrite`.
+        ExportError: packages are missing, or the images differ by more than `TOLERANCE`, `TOLERANCE_HALF` in float16.
+        SettingsError: `out` is no place for the files, or they are there already, without `overwrite`; `form` is none
+            that can be had.
     """
     packages = ("onnx", "onnxscript", "onnxruntime")
     if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
@@ -68,15 +84,19 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
     import onnxruntime
 
     card_file = _card_file(out, overwrite)
+    _check_form(form)
     loaded = checkpoint.load(source)
     enhancer = Enhancer(checkpoint.load_model(loaded, source, torch.device("cpu")), torch.device("cpu"))
-    model = to_onnx(enhancer)
+    model = to_onnx(enhancer, form)
     content = model.SerializeToString()
-    comparison = compare(enhancer, OnnxEnhancer(content))
-    if not comparison.difference <= TOLERANCE:  # NaN is not
+    comparison = compare(enhancer, OnnxEnhancer(content), form)
+    allowed = TOLERANCE_HALF if form.half else TOLERANCE
+    if not comparison.difference <= allowed:  # NaN is not
         differs = f"in onnxruntime its images differ from PyTorch's by up to {comparison.difference:.1e}"
-        cure = "try other versions of torch and onnxruntime"
-        raise ExportError(f"{out}: not written: {differs} (allowed: {TOLERANCE}); {cure}")
+        cure = "leave out --fp16" if form.half else "try other versions of torch and onnxruntime"
+        raise ExportError(f"{out}: not written: {differs} (allowed: {allowed}); {cure}")
+    height, width = form.compared()[-1][2:]
+    at_least = f"; height and width are at least {SMALLEST_SIDE}" if form.size is None else ""
     card = {
         "file": out.name,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -90,16 +110,17 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
         "data": loaded.settings.data.name,
         # The PSNR of identical images is infinite, for which JSON has no number.
         "validation": {name: value if math.isfinite(value) else None for name, value in loaded.validation.items()},
+        **({"weights": "float16"} if form.half else {}),
         "parameters": count_parameters(enhancer.model),  # of the file: batch norms are folded
         "input": _described(
             model.graph.input[0],
-            f"sRGB photograph in the order red, green, blue; height and width are at least {SMALLEST_SIDE}",
+            f"sRGB photograph in the order red, green, blue{at_least}",
         ),
         "output": _described(model.graph.output[0], "the same photograph, enhanced"),
         "largest_difference_to_torch": comparison.difference,
         "time": {
-            "width": TIMED[3],
-            "height": TIMED[2],
+            "width": width,
+            "height": height,
             "device": "cpu",
             "threads": torch.get_num_threads(),
             "torch_milliseconds": comparison.torch_milliseconds,
@@ -114,42 +135,73 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False) -> Comparison:
     return comparison
 
 
-def to_onnx(enhancer: Enhancer) -> "onnx.ModelProto":
+class _Half(nn.Module):
+    """A network in float16 that takes and gives float32."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.half()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x.half()).float()
+
+
+def to_onnx(enhancer: Enhancer, form: Form = Form()) -> "onnx.ModelProto":
     """The enhancer's model and its clamp: `image` (batch, 3, height, width) -> `enhanced`, of the same shape.
 
-    Batch, height and width are free; a side shorter than 16 px is not extended.
+    Batch, height and width are free, but for a size of `form`; a side shorter than 16 px is not extended.
     """
+    enhancing = copy.deepcopy(enhancer.model) if form.half else enhancer.model
+    if form.half:  # the arithmetic of brightness, which divides by means, stays in float32
+        for network in enhancing.networks():
+            network.unet = _Half(network.unet)  # type: ignore[assignment]
+    # Of sizes that are free, 1 and sides that need no padding would be taken for constants.
+    shape = (2, 3, 45, 51) if form.size is None else (1, 3, *form.size)
     with torch.no_grad():
         program = torch.onnx.export(
-            nn.Sequential(OrderedDict(model=enhancer.model, clamp=nn.Hardtanh(0, 1))).eval(),
-            (torch.rand(2, 3, 45, 51),),  # sizes of 1, and sides that need no padding, would be taken for constants
+            nn.Sequential(OrderedDict(model=enhancing, clamp=nn.Hardtanh(0, 1))).eval(),
+            (torch.rand(shape),),
             input_names=["image"],
             output_names=["enhanced"],
             dynamo=True,
-            dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
+            dynamic_shapes=({0: "batch", 2: "height", 3: "width"},) if form.size is None else None,
+            opset_version=form.opset,
             verbose=False,
         )
     assert program is not None
     exported = program.model.graph
     exported.outputs[0].shape = exported.inputs[0].shape  # instead of a long expression of padding and cropping
     model = program.model_proto
+    if form.opset not in (None, written := model.opset_import[0].version):  # a conversion that fails is not raised
+        raise ExportError(f"--opset {form.opset}: torch can write this model with {written} alone; leave it out")
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
         part.ClearField("metadata_props")  # stack traces, with this machine's paths
     return model
 
 
-def compare(enhancer: Enhancer, exported: OnnxEnhancer) -> Comparison:
+def compare(enhancer: Enhancer, exported: OnnxEnhancer, form: Form = Form()) -> Comparison:
     """Run both on noise that grows from black at the left to full range at the right."""
     generator = torch.Generator().manual_seed(0)
     differences = []
-    for shape in COMPARED:
+    for shape in form.compared():
         images = torch.rand(shape, generator=generator) * torch.linspace(0, 1, shape[3])
         wanted = torch.stack([enhancer.enhance(image) for image in images])
         differences.append((exported.enhance(images) - wanted).abs().max())
     tasks = {"torch": lambda: enhancer.enhance(images[0]), "onnxruntime": lambda: exported.enhance(images)}
     times = median_milliseconds(tasks, rounds=7)
     return Comparison(float(torch.stack(differences).max()), times["torch"], times["onnxruntime"])
+
+
+def _check_form(form: Form) -> None:
+    import onnx
+
+    if form.size is not None and min(form.size) < SMALLEST_SIDE:
+        height, width = form.size
+        raise SettingsError(f"--size {width}x{height} is too small: both sides are at least {SMALLEST_SIDE}")
+    newest = onnx.defs.onnx_opset_version()
+    if form.opset is not None and not OLDEST_OPSET <= form.opset <= newest:
+        raise SettingsError(f"--opset {form.opset}: torch and onnx write {OLDEST_OPSET} to {newest}")
 
 
 def _card_file(out: Path, overwrite: bool) -> Path:

@@ -42,6 +42,8 @@ class ResidualUNet(nn.Module):
         height, width = image.shape[-2:]
         sides = reflected_sides(height, width, self.multiple)
         enhanced = self.enhance_part(F.pad(image, sides, mode="reflect"), self.gain(image))
+        if torch.compiler.is_exporting() and isinstance(height, int):  # of one size: OpenCV 4 knows no negative padding
+            return enhanced[..., sides[2] : sides[2] + height, sides[0] : sides[0] + width]
         return F.pad(enhanced, [-side for side in sides])  # a slice would bind torch.export to one kind of size
 
     def gain(self, image: Tensor) -> Tensor | None:

@@ -210,7 +210,7 @@ def _gradient(
         share = 1 / layout.count_over(source, axes)
         grad_mean, product_mean = (layout.sum_over(each, axes) * share for each in (grad_sum, product_sum))
     else:
-        means = means_of(torch.stack((of_bias, of_weight)).double()).to(rstd.dtype)
+        means = means_of(layout.to_float64(torch.stack((of_bias, of_weight)))).to(rstd.dtype)
         grad_mean, product_mean = (layout.per_channel(each, len(each)) for each in means)
         if gamma is not None:
             grad_mean, product_mean = grad_mean * gamma, product_mean * gamma

@@ -46,6 +46,11 @@ def wide_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def to_float64(x: Tensor) -> Tensor:
+    """float64, or float32 on Apple's graphics processors, which have no float64."""
+    return x.float() if x.device.type == "mps" else x.double()
+
+
 def dense(x: Tensor) -> Tensor:
     """x, or a copy of it where it lies dense in neither memory format."""
     return x.contiguous(memory_format=memory_format(x))
@@ -143,8 +148,8 @@ def sum_products(a: Tensor, b: Tensor, axes: Axes) -> Tensor:
 
 def for_each_channel(sums: Tensor, x: Tensor, axes: Axes) -> Tensor:
     """Sums of x over `axes`, those of a group repeated for each of its channels. As one number, they would cut the
-    loops over channels_last memory into runs of a few channels."""
-    return sums.expand(-1, -1, x.shape[2], -1) if 3 in axes else sums
+    loops over channels_last memory into runs of a few channels. Of an exported graph OpenCV 4 cannot read that."""
+    return sums.expand(-1, -1, x.shape[2], -1) if 3 in axes and not torch.compiler.is_exporting() else sums
 
 
 def wide_on_cpu(x: Tensor) -> Tensor:

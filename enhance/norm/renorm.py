@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from enhance.norm.batch import AnyBatchNorm
 from enhance.norm.functional import channel_statistics, normalize, then_affine
-from enhance.norm.layout import wide_type
+from enhance.norm.layout import to_float64, wide_type
 from enhance.norm.statistics import Moments
 
 
@@ -80,7 +80,7 @@ class BatchRenorm(AnyBatchNorm):
         """r and d (C,)."""
         # Stacked, which torch.compile keeps for backward. Anything simpler it computes again there, from running
         # statistics that have moved by then (pytorch/pytorch#197039).
-        running_mean, running_var = torch.stack((self.running_mean, self.running_var)).double().unbind()
+        running_mean, running_var = to_float64(torch.stack((self.running_mean, self.running_var))).unbind()
         running_std = (running_var + self.eps).sqrt()
         r_limit = 1 + (self.r_max - 1) * self._ramp(self.r_ramp_end)
         d_limit = self.d_max * self._ramp(self.d_ramp_end)
@@ -90,7 +90,7 @@ class BatchRenorm(AnyBatchNorm):
 
     def _ramp(self, ramp_end: float) -> Tensor:
         """Share of a limit's ramp that is done, between 0 and 1."""
-        return ((self.progress.double() - self.ramp_start) / (ramp_end - self.ramp_start)).clamp(0, 1)
+        return ((to_float64(self.progress) - self.ramp_start) / (ramp_end - self.ramp_start)).clamp(0, 1)
 
 
 def set_progress(model: nn.Module, share: float) -> None:

@@ -14,6 +14,7 @@ from enhance.norm.layout import (
     subtract,
     sum_over,
     sum_products,
+    to_float64,
     workspace,
 )
 
@@ -27,7 +28,7 @@ class Statistics(NamedTuple):
 
     def moments(self, count: int) -> "Moments":
         """Of `count` values each, as float64 vectors."""
-        mean, residual, variance = (statistic.flatten().double() for statistic in self)
+        mean, residual, variance = (to_float64(statistic.flatten()) for statistic in self)
         return Moments(count, mean + residual, variance * count)
 
 

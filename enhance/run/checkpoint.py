@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from enhance.errors import CheckpointError, UserError
+from enhance.errors import CheckpointError, UserError, command_line
 from enhance.files import replacing, writing
 from enhance.models.build import build_model, upgrade_state
 from enhance.models.model import EnhancementModel
@@ -119,7 +119,7 @@ def locate(path: str | None, runs: str) -> Path:
     if path is None:
         newest = max(Path(runs).glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime, default=None)
         if newest is None:
-            cure = "train first (python train.py), or give checkpoint=PATH"
+            cure = f"train first ({command_line('train')}), or give checkpoint=PATH"
             raise CheckpointError(f"{runs}: no run with a checkpoint here; {cure}")
         return newest
     if not Path(path).exists():

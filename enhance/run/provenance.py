@@ -31,13 +31,14 @@ def provenance(settings: Settings, device: torch.device) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of this code and whether it was changed since; None where it lies in no repository."""
+    """Commit of this code and whether it was changed since; None where no repository holds it."""
 
     def git(*arguments: str) -> str:
         here = Path(__file__).parent
         return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # installed, it may lie in a repository of other code
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None  # installed without its repository

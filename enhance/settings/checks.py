@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from enhance.errors import SettingsError
+from enhance.errors import SettingsError, script
 from enhance.settings.schema import CameraSettings, DataSettings, EvaluationSettings, Settings, flat
 
 
@@ -81,7 +81,7 @@ def no_setting(key: str, kind: type) -> SettingsError:
         keys = [f"{other[0]}.{name}" for name in vars(CameraSettings())]
     other_kind = EvaluationSettings if kind is Settings else Settings
     if is_setting(key, other_kind):
-        here, there = ("train.py", "evaluate.py") if kind is Settings else ("evaluate.py", "train.py")
+        here, there = map(script, ("train", "evaluate") if kind is Settings else ("evaluate", "train"))
         return SettingsError(f"{key} is no setting of {here}: it is one of {there}; {here} --help lists them")
     full = {name.rpartition(".")[2]: name for name in reversed(keys)} | {name: name for name in keys}
     near = difflib.get_close_matches(key, full, n=1, cutoff=0.65)

@@ -23,7 +23,7 @@ from enhance.settings.config import from_config
 from enhance.settings.describe import choices, help_text
 from enhance.settings.schema import EvaluationSettings, Settings, flat
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[1] / "configs"
 _KINDS: dict[str, type] = {"train": Settings, "evaluate": EvaluationSettings}
 # What is no name of a file, and Hydra would take for one, or end on with a traceback.
 _NO_CHOICE = re.compile(r"null|true|false|nan|[+-]?(inf|[\d.]+(e[+-]?\d+)?)|\[.*", re.IGNORECASE)

@@ -11,7 +11,7 @@ from enhance.settings.schema import EvaluationSettings, Settings
 _HEAD = """# Settings
 
 Made of the fields of `enhance/settings/schema.py` by `python -m enhance.settings.describe`. Settings are given as
-`key=value`; `model=`, `norm=`, `data=` and `experiment=` choose a file of `configs/`, which sets several.
+`key=value`; `model=`, `norm=`, `data=` and `experiment=` choose a file of `enhance/configs/`, which sets several.
 Keys marked * make no other result: they may change when a run goes on, and do not tell runs of a sweep apart.
 """
 _YAML = {"None": "null", "True": "true", "False": "false"}

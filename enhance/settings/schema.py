@@ -1,6 +1,7 @@
 """Every setting, once: its type, default, bounds and meaning stand at the field.
 
-`configs/` holds what differs from these defaults; `--help` and docs/settings.md are made of the fields (`describe`).
+`enhance/configs/` holds what differs from these defaults; `--help` and docs/settings.md are made of the fields
+(`describe`).
 """
 
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -204,7 +205,7 @@ class Settings:
     )
     init_content: str | None = option(None, "fingerprint of those weights; a run notes it, and refuses others")
     seed: int = option(0, "of weights, order, crops and noise", least=0, most=2**63 - 1)
-    device: str = option("auto", "auto, cpu, cuda or cuda:N", role=MACHINE)
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps", role=MACHINE)
     precision: Precision = option(Precision.auto, "number format of the forward pass; auto: bf16 where it is fast")
     channels_last: bool = option(True, "memory format of images and convolutions")
     checkpoint_activations: bool = option(
@@ -245,7 +246,7 @@ class EvaluationSettings:
     protocol: Protocol = option(Protocol.plain, "plain: RGB, with and without GT-mean; all: 8 bits, grey, Y, LPIPS too")
     recalibrate: Recalibrate | None = option(None, "also score with batch norms recalibrated now, on which images")
     runs: str = option("runs", "folder of all run folders")
-    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
     out: str | None = option(None, "folder of the report; null: evaluation-<data>-<split> in the run folder")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from enhance.errors import DataError
+from enhance.errors import DataError, command_line
 from enhance.run.results import SCORES_FILE, median_speed, read_metrics
 from enhance.settings.identity import NOT_IDENTITY
 
@@ -73,7 +73,8 @@ def _folders(path: Path) -> list[Path]:
 def _from_folder(folder: Path) -> dict[str, Any]:
     report = folder / "validation" / "report.json"
     if not report.is_file():
-        raise DataError(f"{folder}: this run is not finished; go on with it: python train.py resume={folder}")
+        cure = f"go on with it: {command_line('train')} resume={folder}"
+        raise DataError(f"{folder}: this run is not finished; {cure}")
     with _as_written(folder / "config.yaml"):
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         batch_size = config["batch_size"] * config["accumulate"]

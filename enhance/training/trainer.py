@@ -18,7 +18,7 @@ from enhance.device import (
     peak_memory_gib,
     set_up_torch,
 )
-from enhance.errors import DataError, RunComplete, UserError
+from enhance.errors import DataError, RunComplete, UserError, command_line
 from enhance.norm.recalibrate import running_statistics
 from enhance.run.checkpoint import BEST, LAST, Checkpoint
 from enhance.run.first_weights import note_contents, take_weights
@@ -136,7 +136,7 @@ class Trainer:
         if self.saved_step != learner.step:
             raise UserError(f"{record.folder}: step {learner.step} could not be saved; make room, then resume")
         if stopped:
-            cure = f"go on with: python train.py resume={record.folder}"
+            cure = f"go on with: {command_line('train')} resume={record.folder}"
             print(f"stopped at step {learner.step} of {learner.steps}; {cure}")
             raise SystemExit(stopped.exit_code)
         best = f"best validation PSNR {self.best:.2f} dB" if self.best > -math.inf else f"{BEST} could not be written"

@@ -71,6 +71,36 @@ def test_the_file_gives_the_enhancers_image_and_the_card_says_what_it_is(export,
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["small.json", "small.onnx"]
 
 
+def test_a_file_of_one_size_in_float16_for_an_older_runtime(export, make_run, tmp_path: Path) -> None:
+    out = tmp_path / "a.onnx"
+    ended = export(make_run(), out, "--size", "40x30", "--opset", "18", "--fp16")
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[1].startswith("40x30 on the CPU: ")
+    card = json.loads(out.with_suffix(".json").read_text())
+    assert (card["opset"], card["weights"], card["input"]["shape"]) == (18, "float16", [1, 3, 30, 40])
+    assert (card["time"]["width"], card["time"]["height"]) == (40, 30)
+    (image,) = onnxruntime.InferenceSession(out).get_inputs()
+    assert (image.shape, image.type) == ([1, 3, 30, 40], "tensor(float)")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--size", "640", "--size 640: write WIDTHxHEIGHT, for example 640x480"),
+        ("--size", "640x9", "--size 640x9 is too small: both sides are at least 16"),
+        ("--opset", "17", "--opset 17: torch and onnx write 18 to "),
+        ("--opset", "999", "--opset 999: torch and onnx write 18 to "),
+    ],
+)
+def test_a_form_that_cannot_be_had_is_told(
+    export, make_run, tmp_path: Path, option: str, value: str, told: str
+) -> None:
+    ended = export(make_run(), tmp_path / "a.onnx", option, value)
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {told}")
+    assert not (tmp_path / "a.onnx").exists()
+
+
 @pytest.mark.parametrize("existing", ["a.onnx", "a.json"])
 def test_what_is_there_is_kept_without_overwrite(export, make_run, tmp_path: Path, existing: str) -> None:
     run = make_run()

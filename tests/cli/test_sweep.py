@@ -29,7 +29,7 @@ SINGLE = {"lol_v1", "lol_v2"}  # recipes: one run each
 
 
 def test_every_experiment_is_tried() -> None:
-    there = {path.stem for path in (ROOT / "configs" / "experiment").iterdir()}
+    there = {path.stem for path in (ROOT / "enhance" / "configs" / "experiment").iterdir()}
     assert there == set(EXPERIMENTS) | ON_PHOTOGRAPHS | SINGLE
 
 

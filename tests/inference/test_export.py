@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import cv2
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 from enhance.errors import ExportError, SettingsError
 from enhance.inference import export
 from enhance.inference.enhancer import Enhancer
-from enhance.inference.export import OnnxEnhancer, compare, export_onnx, to_onnx
+from enhance.inference.export import Form, OnnxEnhancer, compare, export_onnx, to_onnx
 from enhance.inference.fold import fold_batch_norms
 from enhance.models.build import build_model
 from enhance.models.model import EnhancementModel
@@ -98,6 +100,61 @@ def test_other_u_nets(options: dict) -> None:
         assert_equal_images(enhancer, exported, size)
 
 
+@pytest.mark.parametrize(
+    ("norm", "options", "size"),
+    [
+        ("bn", {"exposure": True, "brightened": True}, (45, 51)),  # sides that are padded and cropped
+        ("gn", {"depth": 2}, (48, 64)),  # groups of several channels
+        ("hin", {"context": True}, (45, 64)),
+    ],
+)
+def test_opencv_reads_a_file_of_one_size(norm: str, options: dict, size: tuple[int, int]) -> None:
+    """OpenCV 4 takes no free sizes, no negative padding, and broadcasts less than ONNX does."""
+    enhancer = Enhancer(trained_unet(norm, **options), CPU)
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(to_onnx(enhancer, Form(size)).SerializeToString(), np.uint8))
+    for image in (torch.rand(3, *size), torch.rand(3, *size) / 50, torch.zeros(3, *size)):
+        network.setInput(image[None].numpy())
+        torch.testing.assert_close(torch.from_numpy(network.forward())[0], enhancer.enhance(image), rtol=0, atol=1e-4)
+
+
+def test_weights_in_float16() -> None:
+    """Of dark images too, whose brightness is a small number. What comes in and goes out is float32."""
+    enhancer = Enhancer(trained_unet("bn", exposure=True, brightened=True), CPU)
+    half = to_onnx(enhancer, Form(half=True)).SerializeToString()
+    assert len(half) < 3 * sum(each.numel() for each in enhancer.model.parameters())  # 4 bytes each in float32
+    exported = OnnxEnhancer(half)
+    for image in (torch.rand(2, 3, 64, 48), torch.rand(1, 3, 17, 31) / 255, torch.zeros(1, 3, 16, 16)):
+        enhanced = exported.enhance(image)
+        wanted = torch.stack([enhancer.enhance(each) for each in image])
+        torch.testing.assert_close(enhanced, wanted, rtol=0, atol=2e-3)
+    assert next(enhancer.model.parameters()).dtype == torch.float32  # left as it was
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_file_in_float16_may_differ_by_more(
+    checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch, half: bool
+) -> None:
+    out = checkpoint_file.with_name("a.onnx")
+    monkeypatch.setattr(export, "to_onnx", lambda *_: export_once("bn")[1])
+    monkeypatch.setattr(export, "compare", lambda *_: export.Comparison(1.9e-3, 1, 1))
+    if half:
+        export_onnx(checkpoint_file, out, form=Form(half=True))
+    else:
+        with pytest.raises(ExportError, match=r"allowed: 0\.0001"):
+            export_onnx(checkpoint_file, out)
+    monkeypatch.setattr(export, "compare", lambda *_: export.Comparison(2.1e-3, 1, 1))
+    with pytest.raises(ExportError, match=r"allowed: 0\.002\); leave out --fp16"):
+        export_onnx(checkpoint_file, out, overwrite=True, form=Form(half=True))
+
+
+def test_an_older_set_of_operations() -> None:
+    enhancer = Enhancer(trained_unet("gn"), CPU)
+    model = to_onnx(enhancer, Form(opset=18))
+    assert model.opset_import[0].version == 18 != export_once("gn")[1].opset_import[0].version
+    onnx.checker.check_model(model, full_check=True)
+    assert_equal_images(enhancer, OnnxEnhancer(model.SerializeToString()), (17, 31))
+
+
 def test_batch_norms_are_in_the_convolutions() -> None:
     """Nothing is computed but what a U-Net without norms computes, by the values of the folded one."""
     enhancer, model = export_once("bn")
@@ -162,7 +219,7 @@ def test_the_commit_is_that_which_trained_the_checkpoint(
 
 def test_a_model_that_differs_is_not_written(checkpoint_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = checkpoint_file.with_name("a.onnx")
-    monkeypatch.setattr(export, "to_onnx", lambda _: export_once("bn")[1])
+    monkeypatch.setattr(export, "to_onnx", lambda *_: export_once("bn")[1])
     for difference in ("2.0e-04", "nan"):
         monkeypatch.setattr(export, "compare", lambda *_, value=difference: export.Comparison(float(value), 1, 1))
         with pytest.raises(ExportError, match=rf"a\.onnx: not written.*{difference}"):
@@ -175,7 +232,7 @@ def test_a_failure_leaves_what_was_there(checkpoint_file: Path, monkeypatch: pyt
     out.write_text("mine")
     card.write_text("mine too")
 
-    monkeypatch.setattr(export, "to_onnx", lambda _: export_once("bn")[1])
+    monkeypatch.setattr(export, "to_onnx", lambda *_: export_once("bn")[1])
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -48,6 +48,15 @@ def test_the_commit_and_changes_since_are_known(repository: Path) -> None:
     assert git_state() == {"commit": git(repository, "rev-parse", "HEAD"), "dirty": True}
 
 
+def test_a_repository_of_other_code_is_not_named(repository: Path) -> None:
+    """As where the environment with the package lies in a repository of the user's."""
+    (repository / "theirs.py").touch()
+    git(repository, "init", "--quiet")
+    git(repository, "add", "theirs.py")
+    git(repository, "commit", "--quiet", "--message=theirs")
+    assert git_state() is None
+
+
 def test_without_git_nothing_is_known(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository))
     assert git_state() is None
