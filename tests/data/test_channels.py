@@ -1,5 +1,6 @@
 """Images of one and of four channels: what is read of files, kept, cut, dimmed and written."""
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,3 +151,24 @@ def test_a_scene_is_one_in_any_channels() -> None:
     wanted = perceptual_hash(pixels[..., :3])
     np.testing.assert_array_equal(perceptual_hash(pixels), wanted)
     np.testing.assert_array_equal(perceptual_hash(grey(pixels)), wanted)
+
+
+def test_archives_are_read_in_as_many_channels(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "train.tar", "w") as tar:
+        for seed in range(8):
+            for side, pixels in (("low", four(seed) // 2), ("normal", four(seed))):
+                path = tmp_path / "a.png"
+                Image.fromarray(pixels).save(path)
+                tar.add(path, f"{seed}.{side}.png")
+    data = DataSettings(name="shards", root=str(tmp_path), validation_share=0.25)
+    for channels in (1, 4):
+        training = open_data(data, channels).training
+        wanted = four(int(training.names[0]))
+        _, normal = training.whole(0)
+        np.testing.assert_array_equal(normal, to_tensor(wanted if channels == 4 else grey(wanted[..., :3])))
+
+
+def test_pictures_show_the_first_three_of_four_and_grey_as_grey() -> None:
+    pixels = four()
+    np.testing.assert_array_equal(to_pixels(to_tensor(pixels)), pixels[..., :3])
+    np.testing.assert_array_equal(to_pixels(to_tensor(pixels[..., 3:])), pixels[..., [3, 3, 3]])
