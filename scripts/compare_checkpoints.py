@@ -12,7 +12,7 @@ import numpy as np
 
 from enhance.device import choose_device
 from enhance.errors import DataError, exit_on_user_error
-from enhance.evaluation.choose import choose_all, choose_pairs, seen_in_training
+from enhance.evaluation.choose import check_comparable, choose_all, choose_pairs, seen_in_training
 from enhance.evaluation.intervals import TITLES, interval, scenes_of
 from enhance.evaluation.outputs import Outputs, is_folder_of_outputs
 from enhance.evaluation.scores import score
@@ -38,6 +38,7 @@ def main() -> None:
     saved = [None if file.is_dir() else checkpoint.load(file) for file in files]
     data = DataSettings(name=args.data, root=args.root, split=args.split) if args.data else None
     runs = [each.settings for each in saved if each is not None]
+    check_comparable(runs)
     if runs:
         choice = choose_pairs(runs[0], data)
     elif data is not None:

@@ -36,7 +36,7 @@ def main() -> None:
     form = Form(height_and_width(arguments.size), arguments.opset, arguments.fp16)
     comparison = export_onnx(path, arguments.out, arguments.overwrite, form)
     print(f"{arguments.out}: differs from {path} by at most {comparison.difference:.1e} on images in [0, 1]")
-    height, width = form.compared()[-1][2:]
+    _, height, width = form.compared()[-1]
     ratio = comparison.onnxruntime_milliseconds / comparison.torch_milliseconds
     print(
         f"{width}x{height} on the CPU: PyTorch {comparison.torch_milliseconds:.0f} ms, "

@@ -15,7 +15,7 @@ from enhance.data.images import check_picture, list_images, read_image, shortene
 from enhance.device import choose_device
 from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation import drawing
-from enhance.evaluation.choose import choose_pairs
+from enhance.evaluation.choose import check_comparable, choose_pairs
 from enhance.evaluation.contact_sheet import differ_most, networks_of, rows_of
 from enhance.evaluation.drawing import Cell
 from enhance.run import checkpoint
@@ -51,8 +51,10 @@ def rows_of_runs(args: argparse.Namespace) -> tuple[Iterator[list[Cell]], str]:
     """The rows, and what they are."""
     device = choose_device(args.device)
     files = [checkpoint.locate(run, "") for run in args.columns]
+    runs = [checkpoint.load(file).settings for file in files]
+    check_comparable(runs)
     networks = [network for file in files for network in networks_of(file, args.statistics, device)]
-    choice = choose_pairs(checkpoint.load(files[0]).settings, None)
+    choice = choose_pairs(runs[0], None)
     source = choice.source
     if unknown := [name for name in args.names or () if name not in source.names]:
         raise DataError(f"--names {unknown[0]}: no image of this name; the first run's are {source.names[0]} ...")

@@ -99,7 +99,8 @@ def plan_memory(settings: Settings, device: torch.device, dtype: torch.dtype) ->
         if settings.accumulate == 1:  # else the second batch meets the gradients of the first
             optimizer.zero_grad()
         live.label = "batch"
-        shape = (max(1, settings.batch_size // ranks.world_size()), 3, settings.data.crop, settings.data.crop)
+        count, side = max(1, settings.batch_size // ranks.world_size()), settings.data.crop
+        shape = (count, settings.model.channels, side, side)
         low, normal = (torch.empty(shape, memory_format=memory_format) for _ in range(2))
         live.label = TEMPORARIES
         with too_few_values_explained():

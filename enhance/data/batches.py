@@ -43,7 +43,7 @@ def training_batches(
         batch_size: of all ranks together; a multiple of `world_size`.
 
     Yields:
-        Low and normal, uint8 (2, N, 3, crop, crop), each in channels_last memory format.
+        Low and normal, uint8 (2, N, C, crop, crop), each in channels_last memory format.
     """
     share = batch_size // world_size
     starts = (k * batch_size + rank * share for k in range(first_batch, last_batch))

@@ -7,13 +7,12 @@ has no room for.
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL
@@ -34,19 +33,18 @@ class OpenedImage:
 
     name: str  # of the file
     size: tuple[int, int]  # height, width
-    stored: Any  # uint8 (H, W, 3) in memory, or the image file, or another place whose `pixels()` reads them
-    mapped: tuple[str, int] | None = None  # of `DecodedFolder`: the file, and where in it the pixels begin
+    stored: np.ndarray | Callable[[], np.ndarray]  # uint8 (H, W, C) in memory, or what reads them
+    mapped: tuple[str, int, int] | None = None  # of `DecodedFolder`: the file, where in it the pixels begin, and C
 
     def pixels(self) -> np.ndarray:
-        """uint8 (H, W, 3), from memory, from a mapped file (then read-only), or decoded anew."""
+        """uint8 (H, W, C), from memory, from a mapped file (then read-only), or decoded anew."""
         if self.mapped is not None:  # of the file only the pages that are looked at are read
+            file, begin, channels = self.mapped
             try:
-                return np.asarray(np.memmap(self.mapped[0], np.uint8, "r", self.mapped[1], (*self.size, 3)))
+                return np.asarray(np.memmap(file, np.uint8, "r", begin, (*self.size, channels)))
             except FileNotFoundError:  # someone emptied the folder
                 pass
-        if isinstance(self.stored, np.ndarray):
-            return self.stored
-        return read_image(self.stored) if isinstance(self.stored, Path) else self.stored.pixels()
+        return self.stored if isinstance(self.stored, np.ndarray) else self.stored()
 
     @cached_property
     def hash(self) -> np.ndarray:
@@ -55,7 +53,11 @@ class OpenedImage:
 
 
 def open_images(
-    paths: Sequence[Path], memory_gib: float, folder: str | None = None, skipped: list[str] | None = None
+    paths: Sequence[Path],
+    memory_gib: float,
+    folder: str | None = None,
+    skipped: list[str] | None = None,
+    channels: int = 3,
 ) -> dict[Path, OpenedImage]:
     """Decode every image once, on all cores, but for those that `folder` holds already; a bar shows it on a terminal
     where it takes long.
@@ -65,8 +67,9 @@ def open_images(
         folder: of decoded images; None, or one that cannot be written: memory.
         skipped: gets why an image cannot be decoded, which is then missing from the result; None: the first such image
             is a `DataError`.
+        channels: as of `read_image`.
     """
-    decoded = None if folder is None else DecodedFolder(Path(folder))
+    decoded = None if folder is None else DecodedFolder(Path(folder), channels)
     opened = {} if decoded is None else decoded.read_all(paths)
     if len(opened) == len(paths):
         return opened
@@ -77,7 +80,7 @@ def open_images(
             if decoded is not None:  # another process may have decoded some, for which this one waited
                 opened = decoded.read_all(paths)
             missing = [path for path in paths if path not in opened]
-            images = pool.map(partial(_decode, decoded), missing)
+            images = pool.map(partial(_decode, decoded, channels), missing)
             images = tqdm(images, "reading images", len(missing), delay=2, leave=False, disable=None)
             for path, image in zip(missing, images, strict=True):
                 if isinstance(image, DataError):
@@ -89,7 +92,7 @@ def open_images(
                     if image.stored.nbytes <= room:
                         room -= image.stored.nbytes
                     else:
-                        image.stored = path
+                        image.stored = partial(read_image, path, channels=channels)
                 opened[path] = image
     finally:
         pool.shutdown(cancel_futures=True)
@@ -99,9 +102,9 @@ def open_images(
     return {path: opened[path] for path in paths if path in opened}
 
 
-def _decode(decoded: "DecodedFolder | None", path: Path) -> OpenedImage | DataError:
+def _decode(decoded: "DecodedFolder | None", channels: int, path: Path) -> OpenedImage | DataError:
     try:
-        pixels = read_image(path)
+        pixels = read_image(path, channels=channels)
     except DataError as error:
         return error
     image = OpenedImage(path.name, pixels.shape[:2], pixels)
@@ -115,13 +118,14 @@ class DecodedFolder:
     """A folder of decoded images, for any number of data sets and of processes at once. It may be removed at any time.
 
     One .npy file an image, a record of its pixels and its perceptual hash. It is named after the image's path, size and
-    time of change, and after Pillow's version: an image that changed is another one. It is written under another name
-    and then renamed: it is there whole, or not at all. After the first one that cannot be written, `error` says why,
-    and no other is tried.
+    time of change, after the channels if not 3, and after Pillow's version: an image that changed is another one. It is
+    written under another name and then renamed: it is there whole, or not at all. After the first one that cannot be
+    written, `error` says why, and no other is tried.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, channels: int = 3) -> None:
         self.folder = folder
+        self.channels = channels
         self.error: OSError | None = None
 
     def read_all(self, paths: Sequence[Path]) -> dict[Path, OpenedImage]:
@@ -135,15 +139,17 @@ class DecodedFolder:
             record = np.load(file, mmap_mode="r")
         except (OSError, ValueError, EOFError):  # the latter two of a file that was cut off
             return None
-        image = OpenedImage(path.name, record["pixels"].shape[:2], path, (file, record.offset))
+        image = OpenedImage(path.name, record["pixels"].shape[:2], self._reader(path))
+        image.mapped = file, record.offset, self.channels
         image.hash = np.array(record["hash"])  # a copy, which holds no file open
         return image
 
     def write(self, path: Path, image: OpenedImage) -> None:
-        """Move the image's pixels, uint8 (H, W, 3), from memory into a file; within `building`. Where that fails, they
+        """Move the image's pixels, uint8 (H, W, C), from memory into a file; within `building`. Where that fails, they
         stay in memory, and `error` says why."""
         if self.error is not None:
             return
+        assert isinstance(image.stored, np.ndarray)
         record = np.zeros((), [("pixels", np.uint8, image.stored.shape), ("hash", bool, image.hash.shape)])
         record["pixels"], record["hash"] = image.stored, image.hash
         content = io.BytesIO()  # np.save into a file would not say that the disk is full
@@ -156,7 +162,8 @@ class DecodedFolder:
         except OSError as error:
             self.error = error
         else:
-            image.stored, image.mapped = path, (str(file), content.tell() - record.nbytes)
+            image.stored = self._reader(path)
+            image.mapped = str(file), content.tell() - record.nbytes, self.channels
 
     def building(self) -> AbstractContextManager[object]:
         """Only one process writes at a time: the others wait, then read what it wrote. Its death frees the folder."""
@@ -172,9 +179,13 @@ class DecodedFolder:
             self.error = error
             return nullcontext()
 
+    def _reader(self, path: Path) -> Callable[[], np.ndarray]:
+        return partial(read_image, path, channels=self.channels)
+
     def _file(self, path: Path) -> Path:
         path = path.absolute()
         status = path.stat()
-        key = "\0".join(map(str, (path, status.st_size, status.st_mtime_ns, PIL.__version__, _VERSION)))
+        read_as = _VERSION if self.channels == 3 else f"{_VERSION} of {self.channels}"
+        key = "\0".join(map(str, (path, status.st_size, status.st_mtime_ns, PIL.__version__, read_as)))
         name = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
         return self.folder / name[:2] / f"{name[2:]}.npy"

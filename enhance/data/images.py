@@ -1,4 +1,4 @@
-"""Image files and folders of them: read any kind as RGB, write whole or not at all, list."""
+"""Image files and folders of them: read any kind as RGB, grey or four channels, write whole or not at all, list."""
 
 import errno
 import io
@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from enhance.data.kinds import READ, SUFFIXES, develop, is_raw, missing
@@ -24,7 +25,7 @@ from enhance.files import replacing, writing
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def read_image(path: Path | str, stored: BinaryIO | None = None) -> np.ndarray:
+def read_image(path: Path | str, stored: BinaryIO | None = None, channels: int = 3) -> np.ndarray:
     """Decode an image file as sRGB, turned as its EXIF orientation says.
 
     Grey becomes three equal channels; an alpha channel is dropped, so that the colours are those that the file
@@ -32,17 +33,42 @@ def read_image(path: Path | str, stored: BinaryIO | None = None) -> np.ndarray:
 
     Args:
         stored: the file itself, where it lies within another; `path` then is for messages.
+        channels: 3; of 1, colours become `grey`; 4 are those that the file stores, an alpha channel as the fourth.
 
     Returns:
-        uint8 (H, W, 3).
+        uint8 (H, W, channels).
 
     Raises:
-        DataError: the file is missing, cannot be decoded, or is cut off.
+        DataError: the file is missing, cannot be decoded, is cut off, or has not the four channels that are asked for.
     """
     if is_raw(path):
-        return np.rint(develop(path, stored) / np.float32(257)).astype(np.uint8)
-    with decoding(path, stored) as file:
-        return np.array(to_rgb(ImageOps.exif_transpose(file)))
+        check_channels(path, None, channels)
+        pixels = np.rint(develop(path, stored) / np.float32(257)).astype(np.uint8)
+    else:
+        with decoding(path, stored) as file:
+            check_channels(path, file, channels)
+            image = ImageOps.exif_transpose(file)
+            pixels = np.array(image if channels == 4 else to_rgb(image))
+    return grey(pixels) if channels == 1 else pixels
+
+
+def grey(pixels: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 (H, W, 3) as (H, W, 1): 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded as Pillow does."""
+    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(pixels.dtype)[..., None]
+
+
+def check_channels(path: Path | str, file: Image.Image | None, channels: int) -> None:
+    """Raise `DataError` where four channels are asked for, and the file, opened and not yet loaded, has others; None is
+    camera raw."""
+    if channels != 4:
+        return
+    mode = "RGB" if file is None else file.mode
+    if mode == "RGB" and isinstance(file, TiffImageFile) and file.tag_v2.get(ExifTags.Base.SamplesPerPixel) == 4:
+        file._mode = "RGBX"  # it does not say what the fourth channel is, which Pillow would then drop
+    elif mode != "RGBA":
+        cure = "give PNG, TIFF or WebP files of RGB and alpha, or train with model.channels=3"
+        raise DataError(f"{path}: its channels are {mode}, and model.channels=4 takes RGB and a fourth; {cure}")
 
 
 @contextmanager
@@ -51,6 +77,8 @@ def decoding(path: Path | str, stored: BinaryIO | None = None) -> Iterator[Image
     try:
         with Image.open(path if stored is None else stored) as file:
             yield file
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such image file; bring it back, or give another") from error
     except UnidentifiedImageError as error:
@@ -122,14 +150,19 @@ def check_picture(out: Path) -> None:
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
-    """(3, H, W), clamped to [0, 1], as uint8 (H, W, 3): the inverse of `to_tensor`."""
-    pixels = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    """What is `visible` of (C, H, W), clamped to [0, 1], as uint8 (H, W, 3): of three the inverse of `to_tensor`."""
+    pixels = (visible(image).detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     return np.ascontiguousarray(pixels)
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
-    """uint8 (H, W, 3) as float32 (3, H, W) in [0, 1]."""
+    """uint8 (H, W, C) as float32 (C, H, W) in [0, 1]."""
     return torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32, order="C")).div_(255)
+
+
+def visible(image: Tensor) -> Tensor:
+    """(..., C, H, W) as red, green and blue: one channel three times, of four the first three."""
+    return image[..., :3, :, :].expand(*image.shape[:-3], 3, -1, -1)
 
 
 def list_images(folder: Path, within: bool = False) -> list[Path]:

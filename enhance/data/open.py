@@ -34,10 +34,16 @@ _OLDER = {"report": "test"}  # what split files of this project called the test 
 _PLACES_OF = {"demo": (), "photos": ("root", "val_root"), "pairs": ("root", "low", "normal", "split", "pattern")}
 
 
-def open_data(data: DataSettings) -> "Opened":
-    """The data set that the settings name, which takes the places that are given. Its parts are opened when they are
-    first read. Raises `DataError` where the settings name an unknown data set, or places that do not go together."""
+def open_data(data: DataSettings, channels: int = 3) -> "Opened":
+    """The data set that the settings name, which takes the places that are given, its images of so many `channels`
+    (`model.channels`). Its parts are opened when they are first read. Raises `DataError` where the settings name an
+    unknown data set, or places that do not go together."""
     one_of("data.name", data.name, ("demo", "photos", "shards", *LAYOUTS))
+    if channels == 4 and data.through_camera:
+        cure = "choose data=pairs, or leave model.channels out"
+        raise DataError(
+            f"model.channels=4: a photograph of data={data.name} has three for the simulated camera; {cure}"
+        )
     if data.other_cameras and not data.through_camera:
         raise DataError(f"data.other_cameras means nothing to data={data.name}: choose data=photos, or leave it out")
     for key in ("root", "val_root", "low", "normal", "split", "pattern"):
@@ -48,7 +54,7 @@ def open_data(data: DataSettings) -> "Opened":
         folder = getattr(data, one)
         if folder is not None and same_place(folder, getattr(data, other)):
             raise DataError(f"data.{one} and data.{other} are one folder, {folder}: give two")
-    return Opened(data)
+    return Opened(data, channels)
 
 
 @dataclass
@@ -59,6 +65,7 @@ class Opened:
     """
 
     data: DataSettings
+    channels: int
 
     @property
     def training(self) -> PairSource:
@@ -76,13 +83,13 @@ class Opened:
         """The pairs that `data.split` names, or else those of the data set's own test folders or archives; None where
         there are neither."""
         pairs = self.listed["test"] if self.split_has_test else self._in_test_folders
-        return _open_parts({"test": pairs}, self.data)["test"] if pairs else None
+        return _open_parts({"test": pairs}, self.data, self.channels)["test"] if pairs else None
 
     @cached_property
     def whole(self) -> PairSource | None:
         """All pairs, where nothing but `data.validation_share` would part them; else None."""
         undivided = self.listed.keys() == {"training"} and self.data.split is None
-        return _open_parts({"all": self.listed["training"]}, self.data)["all"] if undivided else None
+        return _open_parts({"all": self.listed["training"]}, self.data, self.channels)["all"] if undivided else None
 
     def count(self) -> int:
         """How many pairs there are in all, before any is left out."""
@@ -135,7 +142,7 @@ class Opened:
             if part not in listed:  # asked here, since all may be there to test on
                 pairs = sum(map(len, self.listed.values()))
                 raise DataError(f"data.split={self.data.split}: none of the {pairs} pairs here is for {part}; add some")
-        parts = _open_parts(listed, self.data)
+        parts = _open_parts(listed, self.data, self.channels)
         training, count = parts["training"], self.data.training_images
         if count is not None:
             if count > len(training):
@@ -173,10 +180,10 @@ def _split(path: Path, pairs: list[Pair[Any]]) -> dict[str, list[Pair[Any]]]:
     return {part: chosen for part, chosen in parts.items() if chosen}
 
 
-def _open_parts(listed: dict[str, list[Pair[Any]]], data: DataSettings) -> dict[str, PairSource]:
+def _open_parts(listed: dict[str, list[Pair[Any]]], data: DataSettings, channels: int) -> dict[str, PairSource]:
     """All images decoded in one go; a validation part is held out of training where none is listed."""
     skipped: list[str] = []
-    images = _open_images(listed, data, skipped)
+    images = _open_images(listed, data, skipped, channels)
     parts = {part: usable_pairs(pairs, images, skipped, data) for part, pairs in listed.items()}
     if parts.keys() == {"training"}:
         pairs = parts["training"]
@@ -184,10 +191,12 @@ def _open_parts(listed: dict[str, list[Pair[Any]]], data: DataSettings) -> dict[
         scenes = np.arange(len(pairs)) if data.name == "shards" else group_scenes([pair.normal.hash for pair in pairs])
         held_out = hold_out([pair.name for pair in pairs], scenes, data.validation_share)
         parts["training"], parts["validation"] = ([pairs[index] for index in indices] for indices in held_out)
-    return {part: _source(part, pairs, skipped, data) for part, pairs in parts.items()}
+    return {part: _source(part, pairs, skipped, data, channels) for part, pairs in parts.items()}
 
 
-def _open_images(listed: dict[str, list[Pair[Any]]], data: DataSettings, skipped: list[str]) -> dict[Any, OpenedImage]:
+def _open_images(
+    listed: dict[str, list[Pair[Any]]], data: DataSettings, skipped: list[str], channels: int
+) -> dict[Any, OpenedImage]:
     """The image of each file; `skipped` gets why others cannot be used (`data.on_error`)."""
     files = [file for pairs in listed.values() for pair in pairs for file in (pair.low, pair.normal) if file]
     files = list(dict.fromkeys(files))  # many dark images may have one reference
@@ -195,11 +204,13 @@ def _open_images(listed: dict[str, list[Pair[Any]]], data: DataSettings, skipped
     if data.name == "demo":
         return {image: image for image in files}  # in memory already
     if data.name == "shards":
-        return open_members(files, reasons)
-    return open_images(files, data.cache_gib, data.cache, reasons)
+        return open_members(files, reasons, channels)
+    return open_images(files, data.cache_gib, data.cache, reasons, 3 if data.through_camera else channels)
 
 
-def _source(part: str, pairs: list[Pair[OpenedImage]], skipped: list[str], data: DataSettings) -> PairSource:
+def _source(
+    part: str, pairs: list[Pair[OpenedImage]], skipped: list[str], data: DataSettings, channels: int
+) -> PairSource:
     """A part whose images, where they are to be scored, are as large as the U-Net and SSIM need them."""
     names, normal = [pair.name for pair in pairs], [pair.normal for pair in pairs]
     small = [f"{image.name} {size_text(image)}" for image in normal if min(image.size) < SMALLEST_TO_SCORE]
@@ -207,7 +218,7 @@ def _source(part: str, pairs: list[Pair[OpenedImage]], skipped: list[str], data:
         count, least = f"{len(small)} of {len(normal)}", f"{SMALLEST_TO_SCORE}x{SMALLEST_TO_SCORE} px"
         raise DataError(f"{count} images to score are smaller than {least}: {shortened(small)}; remove them")
     if data.through_camera:
-        return CameraPairs(names, normal, data.camera, skipped)
+        return CameraPairs(names, normal, data.camera, skipped, channels)
     return RealPairs(names, [pair.low for pair in pairs if pair.low is not None], normal, skipped)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from enhance.data.cache import OpenedImage
 from enhance.data.camera import darken
-from enhance.data.images import shortened, to_tensor
+from enhance.data.images import grey, shortened, to_tensor
 from enhance.settings.schema import CameraSettings
 
 
@@ -19,7 +19,7 @@ class WholePairs(Protocol):
     names: list[str]
 
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
-        """Low and normal, float32 (3, H, W) in [0, 1]; the same at every call."""
+        """Low and normal, float32 (C, H, W) in [0, 1]; the same at every call."""
 
 
 class PairSource(WholePairs, Protocol):
@@ -34,7 +34,12 @@ class PairSource(WholePairs, Protocol):
         """Perceptual hash of the normal image, bool (63,), for `enhance.data.scenes.group_scenes`."""
 
     def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Low and normal, uint8 (size, size, 3): cropped, mirrored and turned at random, both in the same way."""
+        """Low and normal, uint8 (size, size, C): cropped, mirrored and turned at random, both in the same way."""
+
+
+def channels_of(source: WholePairs) -> int:
+    """C of its images, by the first."""
+    return source.whole(0)[0].shape[0]
 
 
 def skipped_message(source: PairSource) -> list[str]:
@@ -80,26 +85,38 @@ class CameraPairs(_NormalImages):
     """Normal photographs, and what the dim-light camera makes of them.
 
     `crop` takes a new exposure at every call. That of `whole` is fixed by the camera's seed and the photograph's name.
+    The photographs have three channels, and the pairs 3 or, grey, 1.
     """
 
     def __init__(
-        self, names: list[str], normal: Sequence[OpenedImage], camera: CameraSettings, skipped: Sequence[str] = ()
+        self,
+        names: list[str],
+        normal: Sequence[OpenedImage],
+        camera: CameraSettings,
+        skipped: Sequence[str] = (),
+        channels: int = 3,
     ) -> None:
         super().__init__(names, normal, skipped)
         self._camera = camera
+        self._channels = channels
 
     def through(self, camera: CameraSettings) -> "CameraPairs":
         """The same photographs through another camera."""
-        return CameraPairs(self.names, self._normal, camera, self.skipped)
+        return CameraPairs(self.names, self._normal, camera, self.skipped, self._channels)
 
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
-        normal = self._normal[index].pixels()
         rng = np.random.default_rng([self._camera.seed, zlib.crc32(self.names[index].encode())])
-        return to_tensor(darken(normal, self._camera, rng)), to_tensor(normal)
+        low, normal = self._photographed(self._normal[index].pixels(), rng)
+        return to_tensor(low), to_tensor(normal)
 
     def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         (normal,) = random_crop((self._normal[index].pixels(),), size, rng)
-        return darken(normal, self._camera, rng), normal
+        return self._photographed(normal, rng)
+
+    def _photographed(self, normal: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """What the camera, which sees colours, makes of (H, W, 3), and this; both grey where they are to be."""
+        low = darken(normal, self._camera, rng)
+        return (grey(low), grey(normal)) if self._channels == 1 else (low, normal)
 
 
 class Part:
@@ -138,7 +155,7 @@ def evenly(length: int, count: int) -> list[int]:
 
 def random_crop(images: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> list[np.ndarray]:
     """The same square of each image, mirrored or not and turned by a random number of quarter turns: views of
-    (size, size, 3), of images of (H, W, 3), all of one size, which are at least as large."""
+    (size, size, C), of images of (H, W, C), all of one size, which are at least as large."""
     height, width = images[0].shape[:2]
     top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
     step = 1 - 2 * int(rng.integers(2))

@@ -1,7 +1,7 @@
 """A photograph with its metadata: depth, alpha, EXIF, colour profile, resolution."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from enhance.data.images import decoding, image_format, to_rgb
+from enhance.data.images import check_channels, decoding, grey, image_format, to_rgb, visible
 from enhance.data.kinds import develop, is_raw
 from enhance.errors import DataError
 from enhance.files import replacing
 
 _WITHOUT_ALPHA = ("JPEG", "MPO", "EPS", "PCX")
+_FOUR_AS_THEY_ARE = ("PNG", "TIFF", "WEBP")
 _ABOUT = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright", "ExifOffset", "GPSInfo")
 
 
@@ -25,25 +26,36 @@ _ABOUT = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist",
 class Photo:
     """One photograph, turned as its EXIF orientation says."""
 
-    pixels: np.ndarray  # uint8 or uint16 (H, W, 3), as the file stores them; grey has three equal channels
-    alpha: np.ndarray | None = None  # (H, W), of the same type
+    pixels: np.ndarray  # uint8 or uint16 (H, W, C), as the file stores them; of three, grey has equal ones
+    alpha: np.ndarray | None = None  # (H, W), of the same type; None of four channels, whose last one it is
     grey: bool = False
     exif: bytes = b""  # without the orientation
     profile: bytes | None = None  # ICC
     more: dict[str, Any] = field(default_factory=dict)  # what Pillow's save takes besides, such as dpi
 
     def tensor(self) -> Tensor:
-        """float32 (3, H, W) in [0, 1]."""
+        """float32 (C, H, W) in [0, 1]."""
         most = np.iinfo(self.pixels.dtype).max
         return torch.from_numpy(np.ascontiguousarray(self.pixels.transpose(2, 0, 1), np.float32)).div_(most)
 
 
-def read_photo(path: Path) -> Photo:
-    """Read an image file of any kind that Pillow can decode, or a camera's raw one, without its metadata; a `DataError`
-    where it is missing, cannot be decoded, or is cut off."""
+def read_photo(path: Path, channels: int = 3) -> Photo:
+    """Read an image file of any kind that Pillow can decode, or a camera's raw one, without its metadata. Channels and
+    errors are those of `images.read_image`."""
     if is_raw(path):
-        return Photo(develop(path))
+        check_channels(path, None, channels)
+        photo = Photo(develop(path))
+    else:
+        photo = _read(path, channels)
+    if channels != 1:
+        return photo
+    profile = photo.profile if photo.grey else None  # one of colours fits no grey file
+    return replace(photo, pixels=grey(photo.pixels), grey=True, profile=profile)
+
+
+def _read(path: Path, channels: int) -> Photo:
     with decoding(path) as file:
+        check_channels(path, file, channels)
         exif = file.getexif()
         stored = exif.get(ExifTags.Base.Orientation, 1)
         if file.format == "TIFF":  # whose other tags say how its pixels lie
@@ -56,12 +68,14 @@ def read_photo(path: Path) -> Photo:
         left = file.getexif().get(ExifTags.Base.Orientation, 1)
         profile = None if file.mode == "CMYK" else file.info.get("icc_profile")  # that of CMYK describes inks
         more = {"dpi": file.info["dpi"]} if "dpi" in file.info else {}
-        grey = file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
+        is_grey = file.mode in ("1", "L", "LA", "La") or file.mode.startswith("I")
         deep = _sixteen_bits(path, file)
-        pixels = _turned(_eight_bits(file), left) if deep is None else _turned(deep, stored)
-        colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
+        pixels = _turned(_eight_bits(file, channels), left) if deep is None else _turned(deep, stored)
         encoded = about.tobytes() if len(about) else b""
-        return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, grey, encoded, profile, more)
+        if channels == 4:
+            return Photo(pixels, None, is_grey, encoded, profile, more)
+        colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[2] in (2, 4) else (pixels, None)
+        return Photo(np.broadcast_to(colours, (*pixels.shape[:2], 3)), alpha, is_grey, encoded, profile, more)
 
 
 def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -73,8 +87,10 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels
 
 
-def _eight_bits(file: Image.Image) -> np.ndarray:
+def _eight_bits(file: Image.Image, channels: int) -> np.ndarray:
     """uint8 (H, W, 3), or 4 with alpha."""
+    if channels == 4:
+        return np.asarray(file)
     if not file.has_transparency_data:
         return np.asarray(to_rgb(file))
     return np.concatenate((np.asarray(to_rgb(file)), np.asarray(file.convert("RGBA"))[..., 3:]), 2)
@@ -103,7 +119,7 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
     file or the new one, whole.
 
     Args:
-        enhanced: (3, H, W) in [0, 1].
+        enhanced: (C, H, W) in [0, 1].
         quality: of JPEG, WebP, AVIF and HEIC, 1 to 100.
 
     Raises:
@@ -113,10 +129,14 @@ def write_photo(path: Path, photo: Photo, enhanced: Tensor, quality: int) -> Non
     kind = image_format(path)
     deep = photo.pixels.dtype == np.uint16 and kind in ("PNG", "TIFF")
     most = 65535 if deep else 255
-    # Others hold alpha beside colours alone, and so do TIFFs of 16 bits that Pillow can read.
-    grey = photo.grey and (photo.alpha is None or kind == "PNG" or (kind == "TIFF" and not deep))
-    values = enhanced.mean(0, keepdim=True) if grey else enhanced
-    pixels = (values * most).round_().permute(1, 2, 0).numpy().astype(np.uint16 if deep else np.uint8)
+    if enhanced.shape[0] == 4 and kind not in _FOUR_AS_THEY_ARE:
+        raise DataError(f"{path}: {kind} does not keep four channels as they are; choose .png, .tif or .webp")
+    if photo.grey:
+        # Others hold alpha beside colours alone, and so do TIFFs of 16 bits that Pillow can read.
+        holds = photo.alpha is None or kind == "PNG" or (kind == "TIFF" and not deep)
+        holds |= enhanced.shape[0] == 1 and kind in _WITHOUT_ALPHA
+        enhanced = enhanced.mean(0, keepdim=True) if holds else visible(enhanced)
+    pixels = (enhanced * most).round_().permute(1, 2, 0).numpy().astype(np.uint16 if deep else np.uint8)
     if photo.alpha is not None and kind not in _WITHOUT_ALPHA:
         alpha = photo.alpha if deep or photo.alpha.dtype == np.uint8 else (photo.alpha // 257).astype(np.uint8)
         pixels = np.concatenate((pixels, alpha[..., None].astype(pixels.dtype)), 2)
@@ -138,6 +158,8 @@ def _encoded(kind: str, pixels: np.ndarray, photo: Photo, quality: int) -> bytes
     """The file's content, of uint8 (H, W, 1 to 4) as it is to be stored. Pillow itself would not report a full
     disk: it leaves a JPEG cut off."""
     lossy = {"quality": quality} if kind in ("JPEG", "WEBP", "AVIF", "HEIF") else {}
+    if kind == "WEBP" and pixels.shape[2] == 4 and photo.alpha is None:
+        lossy["exact"] = True  # keep colours where the fourth channel is 0
     metadata = {"exif": _loaded(photo.exif) if kind == "TIFF" else photo.exif, "icc_profile": photo.profile}
     picture = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     file = io.BytesIO()

@@ -26,12 +26,13 @@ def perceptual_hash(image: np.ndarray) -> np.ndarray:
     constant frequency.
 
     Args:
-        image: uint8 (H, W, 3).
+        image: uint8 (H, W, C); what is grey already, or the first three of four channels.
 
     Returns:
         bool (63,).
     """
-    grey = Image.fromarray(image).convert("L").resize((32, 32), Image.Resampling.BOX)
+    whole = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image[..., :3])
+    grey = whole.convert("L").resize((32, 32), Image.Resampling.BOX)
     frequencies = dctn(np.asarray(grey, dtype=np.float64), norm="ortho")[:8, :8].flatten()[1:]
     return frequencies > np.median(frequencies)
 

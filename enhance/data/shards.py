@@ -9,6 +9,7 @@ import io
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,9 @@ class Member:
         except OSError as error:
             raise DataError(f"{self.archive}: cannot be read ({error.strerror}); bring it back") from error
 
-    def pixels(self) -> np.ndarray:
-        """uint8 (H, W, 3), decoded anew."""
-        return read_image(str(self), self.read(self.length))
+    def pixels(self, channels: int) -> np.ndarray:
+        """uint8 (H, W, channels), decoded anew."""
+        return read_image(str(self), self.read(self.length), channels)
 
     def size(self) -> tuple[int, int]:
         """Height and width, from the head of the file."""
@@ -124,13 +125,13 @@ def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES and not is_raw(name)
 
 
-def open_members(members: Sequence[Member], skipped: list[str] | None) -> dict[Member, OpenedImage]:
+def open_members(members: Sequence[Member], skipped: list[str] | None, channels: int) -> dict[Member, OpenedImage]:
     """Only the head of each image is read; one whose rest is damaged shows when it is decoded. One that says no size is
     a `DataError`, or missing from the result where `skipped` is a list, which gets the reason."""
     opened = {}
     for member in members:
         try:
-            opened[member] = OpenedImage(member.name, member.size(), member)
+            opened[member] = OpenedImage(member.name, member.size(), partial(member.pixels, channels))
         except DataError as error:
             if skipped is None:
                 raise

@@ -1,7 +1,7 @@
 """Pairs as they can be used: of one size, and by all appearances a dark image and its reference."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,21 +53,15 @@ def size_text(image: OpenedImage) -> str:
     return f"{width}x{height}"
 
 
-@dataclass(eq=False)
-class _Resized:
-    """Another image, resized whenever it is read."""
-
-    image: OpenedImage
-    size: tuple[int, int]  # height, width
-
-    def pixels(self) -> np.ndarray:
-        """uint8 (H, W, 3)."""
-        picture = Image.fromarray(self.image.pixels())
-        return np.array(picture.resize(self.size[::-1], Image.Resampling.BICUBIC))
-
-
 def _resized(image: OpenedImage, size: tuple[int, int]) -> OpenedImage:
-    return OpenedImage(image.name, size, _Resized(image, size))
+    """Another image, resized whenever it is read."""
+    return OpenedImage(image.name, size, partial(_resized_pixels, image, size))
+
+
+def _resized_pixels(image: OpenedImage, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W, C); each channel by itself, for Pillow would weight colours with a fourth one as alpha."""
+    bands = map(Image.fromarray, np.moveaxis(image.pixels(), 2, 0))
+    return np.stack([np.asarray(band.resize(size[::-1], Image.Resampling.BICUBIC)) for band in bands], 2)
 
 
 def _tell_doubts(pairs: list[Pair[OpenedImage]]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from enhance.data.pairs import PairSource
+from enhance.data.pairs import PairSource, channels_of
 from enhance.evaluation.metrics import match_mean
 from enhance.evaluation.scores import Measure
 
@@ -28,8 +28,11 @@ def lpips(source: PairSource, device: torch.device) -> tuple[dict[str, Measure],
     """LPIPS (Zhang et al. 2018, arXiv 1801.03924), plain and with GT-mean; or none, and why it cannot be had.
 
     It is torchmetrics', of the extra `scores`. It is left out where an image is too small for it, for a mean over other
-    images would stand beside the rest.
+    images would stand beside the rest, and where images are not RGB.
     """
+    if (channels := channels_of(source)) != 3:
+        rows = f"the rows RGB are of all {channels}"
+        return {}, [f"LPIPS: left out: AlexNet needs 3 channels, and these images have {channels}; {rows}"]
     for name, (height, width) in zip(source.names, source.sizes, strict=True):
         if min(height, width) < _LPIPS_SIDE:
             return {}, [f"LPIPS: left out: {name} is {width}x{height} px, and AlexNet needs {_LPIPS_SIDE} a side"]

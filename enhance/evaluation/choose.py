@@ -1,6 +1,7 @@
 """Which pairs a checkpoint is scored on, and whether it was trained on them."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from enhance.data.open import Opened, open_data, same_place
 from enhance.data.pairs import PairSource
 from enhance.data.scenes import SAME_SCENE
-from enhance.errors import DataError
+from enhance.errors import DataError, SettingsError
 from enhance.settings.schema import CameraSettings, DataSettings, Settings
 
 _PLACES = ("root", "val_root", "low", "normal")
@@ -46,7 +47,7 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
     elif own:
         data = _as_trained(data, run.data)
     try:
-        opened = open_data(data)
+        opened = open_data(data, run.model.channels)
         split, source = _part(opened, own)
         training = opened.training if split == "validation" else None
     except DataError as error:
@@ -59,11 +60,18 @@ def choose_pairs(run: Settings, data: DataSettings | None, with_training: bool =
         training = None  # the run may have been trained on another part of it
     if training is None and with_training:
         try:
-            training = open_data(run.data).training
+            training = open_data(run.data, run.model.channels).training
         except DataError as error:
             raise DataError(f"{error}\nthe run's own training images are needed") from error
     chosen = f"{len(source)} of {opened.count()} pairs, {_why(split, own, opened)}"
     return Choice(data.name, split, chosen, source, *seen_in_training(run, source, training))
+
+
+def check_comparable(runs: Sequence[Settings]) -> None:
+    """Raise `SettingsError` where runs, which are to be scored on one run's images, take other channels."""
+    if len(counts := sorted({run.model.channels for run in runs})) > 1:
+        which = " and ".join(map(str, counts))
+        raise SettingsError(f"model.channels: {which}, and the same images have one number; choose runs of one")
 
 
 def choose_all(data: DataSettings) -> Choice:
@@ -103,7 +111,7 @@ def seen_in_training(
     """
     if training is None:
         try:
-            training = open_data(run.data).training
+            training = open_data(run.data, run.model.channels).training
         except DataError:
             gone = f"the run's training images ({run.data.name}, {run.data.root}) are not here"
             return None, [f"{gone}, so nothing shows whether it was trained on some of these"]

@@ -18,7 +18,7 @@ from enhance.evaluation.variants import variants
 from enhance.inference.enhancer import AnySize
 from enhance.run import checkpoint
 
-Networks = list[tuple[str, Callable[[Tensor], Tensor]]]  # each with its name; (3, H, W) in [0, 1], both, of any size
+Networks = list[tuple[str, Callable[[Tensor], Tensor]]]  # each with its name; (C, H, W) in [0, 1], both, of any size
 
 
 def worst_and_best(scores: Sequence[ImageScore], count: int = 4) -> tuple[list[int], list[int]]:
@@ -40,7 +40,7 @@ def draw(
 
     Args:
         scores: of every pair of `source`, in its order.
-        enhance: (3, H, W) -> (3, H, W), as it was scored; or another method's outputs.
+        enhance: (C, H, W) -> (C, H, W), as it was scored; or another method's outputs.
     """
 
     def strip(index: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The field's scores: PSNR and SSIM of whole RGB images, each image alone, with and without GT-mean.
+"""The field's scores: PSNR and SSIM of whole images, all channels alike, each image alone, with and without GT-mean.
 
 `docs/metrics.md` says which papers use which protocol.
 """
@@ -61,10 +61,10 @@ def match_mean(output: Tensor, target: Tensor) -> Tensor:
     exchanged in the grey value, and LLFlow's `test.py` takes the plain mean of the output's channels.
 
     Args:
-        output: (N, 3, H, W); clamped to [0, 1] first.
-        target: (N, 3, H, W) in [0, 1].
+        output: (N, C, H, W); clamped to [0, 1] first.
+        target: (N, C, H, W) in [0, 1].
 
     Returns:
-        (N, 3, H, W) in [0, 1]; an output that is black everywhere stays black.
+        (N, C, H, W) in [0, 1]; an output that is black everywhere stays black.
     """
     return at_brightness(output, mean_grey(target)).clamp(0, 1)

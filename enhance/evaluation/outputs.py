@@ -8,21 +8,21 @@ from torch import Tensor
 from enhance.data.images import read_image, shortened, to_tensor
 from enhance.data.kinds import SUFFIXES
 from enhance.data.matching import by_stem
-from enhance.data.pairs import PairSource
+from enhance.data.pairs import PairSource, channels_of
 from enhance.errors import DataError
 from enhance.run.checkpoint import BEST
 
 
 class Outputs:
-    """The images of `folder`, one for each pair of `source`: `outputs[index]` is (3, H, W) in [0, 1]. They are named as
-    the pairs are, or all with one prefix and suffix more, or as the normal images of LOL v2.
+    """The images of `folder`, one for each pair of `source`: `outputs[index]` is (C, H, W) in [0, 1], C as theirs.
+    They are named as the pairs are, or all with one prefix and suffix more, or as the normal images of LOL v2.
 
     Raises:
         DataError: there is none for some pairs, or one cannot be read, or has another size than its reference.
     """
 
     def __init__(self, folder: Path, source: PairSource) -> None:
-        self.folder, self.sizes = folder, source.sizes
+        self.folder, self.sizes, self.channels = folder, source.sizes, channels_of(source)
         images = by_stem(folder)
         names = [re.sub(f"({'|'.join(map(re.escape, SUFFIXES))})$", "", name, flags=re.I) for name in source.names]
         stems = _partners(names, list(images))
@@ -38,7 +38,7 @@ class Outputs:
         self.others = [images[stem].name for stem in images.keys() - set(stems)]
 
     def __getitem__(self, index: int) -> Tensor:
-        image = to_tensor(read_image(self.files[index]))
+        image = to_tensor(read_image(self.files[index], channels=self.channels))
         (height, width), (rows, columns) = image.shape[-2:], self.sizes[index]
         if (height, width) != (rows, columns):
             wanted = f"{width}x{height} px, and its reference {columns}x{rows}"

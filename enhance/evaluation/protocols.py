@@ -7,6 +7,7 @@ import numpy as np
 from kornia.color import rgb_to_grayscale
 from torch import Tensor
 
+from enhance.data.images import visible
 from enhance.evaluation.intervals import interval
 from enhance.evaluation.metrics import match_mean
 from enhance.evaluation.overall_brightness import GREY
@@ -33,14 +34,15 @@ def to_8_bits(image: Tensor) -> Tensor:
 
 def to_y(image: Tensor) -> Tensor:
     """Luma of ITU-R BT.601 in its range of 16 to 235, over 255, as MATLAB's `rgb2ycbcr` and BasicSR's
-    `test_y_channel` have it: (N, 3, H, W) in [0, 1] -> (N, 1, H, W)."""
+    `test_y_channel` have it: (N, C, H, W) in [0, 1] -> (N, 1, H, W), of what is `visible`."""
     weights = image.new_tensor([65.481, 128.553, 24.966]).view(1, 3, 1, 1)
-    return ((image.clamp(0, 1) * weights).sum(1, keepdim=True) + 16) / 255
+    return ((visible(image).clamp(0, 1) * weights).sum(1, keepdim=True) + 16) / 255
 
 
 def to_grey(image: Tensor) -> Tensor:
-    """0.299 R + 0.587 G + 0.114 B, as MATLAB's `rgb2gray`: (N, 3, H, W) in [0, 1] -> (N, 1, H, W) in [0, 1]."""
-    return rgb_to_grayscale(image.clamp(0, 1))
+    """0.299 R + 0.587 G + 0.114 B, as MATLAB's `rgb2gray`: (N, C, H, W) in [0, 1] -> (N, 1, H, W) in [0, 1], of
+    what is `visible`."""
+    return rgb_to_grayscale(visible(image).clamp(0, 1))
 
 
 PROTOCOLS: dict[str, Measure] = {

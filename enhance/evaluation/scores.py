@@ -20,7 +20,7 @@ from enhance.evaluation.outputs import Outputs
 from enhance.inference.enhancer import AnySize
 from enhance.models.model import EnhancementModel
 
-Measure = Callable[[Tensor, Tensor], dict[str, float]]  # of output and target (1, 3, H, W); the output is not clamped
+Measure = Callable[[Tensor, Tensor], dict[str, float]]  # of output and target (1, C, H, W); the output is not clamped
 
 
 @dataclass(frozen=True)

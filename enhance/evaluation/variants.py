@@ -78,7 +78,7 @@ def by_each_image(model: EnhancementModel) -> EnhancementModel:
 
 
 def recalibrated(model: EnhancementModel, images: Iterable[Tensor], device: torch.device) -> EnhancementModel:
-    """A copy with population statistics over `images` (3, H, W); on dark images of another camera, without their
+    """A copy with population statistics over `images` (C, H, W); on dark images of another camera, without their
     references, this is AdaBN (Li et al. 2016, arXiv 1603.04779)."""
     copied = copy.deepcopy(model)
     recalibrate_in_place(copied, images, device)
@@ -86,7 +86,7 @@ def recalibrated(model: EnhancementModel, images: Iterable[Tensor], device: torc
 
 
 def dark_images(pairs: PairSource, count: int) -> Iterator[Tensor]:
-    """The whole dark images of `count` pairs, (3, H, W) each, spread over all of them; of all where there are fewer."""
+    """The whole dark images of `count` pairs, (C, H, W) each, spread over all of them; of all where there are fewer."""
     chosen = spread(pairs, count)
     return (chosen.whole(index)[0] for index in range(len(chosen)))
 

@@ -39,18 +39,18 @@ def adapt(model: EnhancementModel, photos: list[Path], count: int, device: torch
         more = _SMALLEST_AREA / area
         raise SettingsError(f"--max-memory {max_gib:g} is too small for --adapt: give {more:.2g} times as much")
     with out_of_memory_hint(device, "lower --max-memory, or --device cpu"):
-        return recalibrate_on_images(model, _dark(photos, max(count, FEWEST)), device, int(area))
+        return recalibrate_on_images(model, _dark(photos, max(count, FEWEST), model.channels), device, int(area))
 
 
-def _dark(photos: list[Path], count: int) -> Iterator[Tensor]:
-    """(3, H, W) each."""
+def _dark(photos: list[Path], count: int, channels: int) -> Iterator[Tensor]:
+    """(C, H, W) each."""
     chosen = evenly(len(photos), count)
     others = sorted(set(range(len(photos))) - set(chosen))  # in the place of those that cannot be used
     used = 0
     with tqdm(total=len(chosen), desc="adapting", unit="photo", disable=None) as bar:
         for index in chosen + others:
             try:
-                image = read_photo(photos[index]).tensor()
+                image = read_photo(photos[index], channels).tensor()
             except DataError:
                 continue
             if min(image.shape[1:]) >= SMALLEST_SIDE:

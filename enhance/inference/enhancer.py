@@ -36,7 +36,7 @@ class AnySize:
         return self.device if self._fits(image) else torch.device("cpu")
 
     def __call__(self, image: Tensor) -> Tensor:
-        """(1, 3, H, W) in [0, 1] at its `home` -> (1, 3, H, W) there, not clamped; H, W >= 16."""
+        """(1, C, H, W) in [0, 1] at its `home` -> (1, C, H, W) there, not clamped; H, W >= 16."""
         if self._fits(image):
             return self.model(image)
         return enhance_tiles(self.model, image[0], int(self.side), self.device)[None]
@@ -46,7 +46,7 @@ class AnySize:
 
     @torch.inference_mode()
     def enhance(self, image: Tensor) -> Tensor:
-        """(3, H, W) in [0, 1], any size -> the same size, in [0, 1], on the image's device.
+        """(C, H, W) in [0, 1], any size -> the same size, in [0, 1], on the image's device.
 
         A side shorter than 16 px is extended by its last pixels for the model, and the result cropped. Raises
         `SettingsError` where so little memory is allowed that there is no room for a tile."""
@@ -108,6 +108,6 @@ class Enhancer(AnySize):
         return cls(checkpoint.load_model(checkpoint.load(path), path, device), device, max_gib)
 
     def enhance(self, picture: Picture) -> Picture:  # type: ignore[override]  # more kinds than its base
-        """A picture of any size, or each of a batch: of a kind, type and layout of `pictures.each`, as which it comes
-        back. Raises what that raises, and `SettingsError` as `AnySize.enhance`."""
-        return each(picture, super().enhance)
+        """A picture of any size, or each of a batch: of a kind, type and layout of `pictures.each`, of the model's
+        channels, as which it comes back. Raises what that raises, and `SettingsError` as `AnySize.enhance`."""
+        return each(picture, super().enhance, self.model.channels)

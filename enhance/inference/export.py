@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     import onnx
 
 TOLERANCE, TOLERANCE_HALF = 1e-4, 2e-3  # of an image in [0, 1]; 8 bits have steps of 4e-3
-TIMED = (1, 3, 400, 600)
-COMPARED = ((1, 3, SMALLEST_SIDE, SMALLEST_SIDE), (1, 3, 17, 31), (2, 3, 64, 48), (1, 3, 101, 67), TIMED)
+COMPARED = ((1, SMALLEST_SIDE, SMALLEST_SIDE), (1, 17, 31), (2, 64, 48), (1, 101, 67), (1, 400, 600))
+_CONTENTS = {1: "grey photograph", 3: "sRGB photograph in the order red, green, blue"}
+_CONTENTS[4] = f"{_CONTENTS[3]}, and the fourth channel of its training's files"
 OLDEST_OPSET = 18  # that torch writes
 
 
@@ -39,9 +40,9 @@ class Form:
     opset: int | None = None  # None: torch's choice
     half: bool = False  # the U-Nets in float16; what comes in and goes out is float32
 
-    def compared(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of images to compare the file on; the last is timed."""
-        return COMPARED if self.size is None else ((1, 3, *self.size),) * 2
+    def compared(self) -> tuple[tuple[int, int, int], ...]:
+        """Number, height and width of images to compare the file on; the last is timed."""
+        return COMPARED if self.size is None else ((1, *self.size),) * 2
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class OnnxEnhancer:
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def enhance(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] -> the same shape, in [0, 1]; H, W >= 16."""
+        """(N, C, H, W) in [0, 1] -> the same shape, in [0, 1]; H, W >= 16."""
         return torch.from_numpy(self.session.run(["enhanced"], {"image": images.numpy()})[0])
 
 
@@ -95,7 +96,7 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False, form: Form = F
         differs = f"in onnxruntime its images differ from PyTorch's by up to {comparison.difference:.1e}"
         cure = "leave out --fp16" if form.half else "try other versions of torch and onnxruntime"
         raise ExportError(f"{out}: not written: {differs} (allowed: {allowed}); {cure}")
-    height, width = form.compared()[-1][2:]
+    _, height, width = form.compared()[-1]
     at_least = f"; height and width are at least {SMALLEST_SIDE}" if form.size is None else ""
     card = {
         "file": out.name,
@@ -114,7 +115,7 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False, form: Form = F
         "parameters": count_parameters(enhancer.model),  # of the file: batch norms are folded
         "input": _described(
             model.graph.input[0],
-            f"sRGB photograph in the order red, green, blue{at_least}",
+            f"{_CONTENTS[enhancer.model.channels]}{at_least}",
         ),
         "output": _described(model.graph.output[0], "the same photograph, enhanced"),
         "largest_difference_to_torch": comparison.difference,
@@ -147,7 +148,7 @@ class _Half(nn.Module):
 
 
 def to_onnx(enhancer: Enhancer, form: Form = Form()) -> "onnx.ModelProto":
-    """The enhancer's model and its clamp: `image` (batch, 3, height, width) -> `enhanced`, of the same shape.
+    """The enhancer's model and its clamp: `image` (batch, C, height, width) -> `enhanced`, of the same shape.
 
     Batch, height and width are free, but for a size of `form`; a side shorter than 16 px is not extended.
     """
@@ -156,11 +157,11 @@ def to_onnx(enhancer: Enhancer, form: Form = Form()) -> "onnx.ModelProto":
         for network in enhancing.networks():
             network.unet = _Half(network.unet)  # type: ignore[assignment]
     # Of sizes that are free, 1 and sides that need no padding would be taken for constants.
-    shape = (2, 3, 45, 51) if form.size is None else (1, 3, *form.size)
+    count, *sides = (2, 45, 51) if form.size is None else (1, *form.size)
     with torch.no_grad():
         program = torch.onnx.export(
             nn.Sequential(OrderedDict(model=enhancing, clamp=nn.Hardtanh(0, 1))).eval(),
-            (torch.rand(shape),),
+            (torch.rand(count, enhancing.channels, *sides),),
             input_names=["image"],
             output_names=["enhanced"],
             dynamo=True,
@@ -184,8 +185,9 @@ def compare(enhancer: Enhancer, exported: OnnxEnhancer, form: Form = Form()) -> 
     """Run both on noise that grows from black at the left to full range at the right."""
     generator = torch.Generator().manual_seed(0)
     differences = []
-    for shape in form.compared():
-        images = torch.rand(shape, generator=generator) * torch.linspace(0, 1, shape[3])
+    for count, height, width in form.compared():
+        images = torch.rand(count, enhancer.model.channels, height, width, generator=generator)
+        images *= torch.linspace(0, 1, width)
         wanted = torch.stack([enhancer.enhance(image) for image in images])
         differences.append((exported.enhance(images) - wanted).abs().max())
     tasks = {"torch": lambda: enhancer.enhance(images[0]), "onnxruntime": lambda: exported.enhance(images)}

@@ -58,7 +58,7 @@ class Page:
         self._recent = functools.lru_cache(maxsize=2)(self._enhanced)  # for another strength of the same photograph
 
     def enhance(self, file: str, name: str, strength: float) -> tuple[Photo, Tensor, Tensor]:
-        """The photograph, as float (3, H, W) in [0, 1], and its enhanced version. Raises `DataError` where it is no
+        """The photograph, as float (C, H, W) in [0, 1], and its enhanced version. Raises `DataError` where it is no
         photograph that can be read, or too large; says its name without its place on the server."""
         photo, image, enhanced = self._recent(file, name)
         return photo, image, image.lerp(enhanced, strength)
@@ -68,7 +68,7 @@ class Page:
         try:
             _check_size(path)
             image_format(path.with_suffix(result_suffix(path)))  # of the result
-            photo = read_photo(path)
+            photo = read_photo(path, self.enhancers[name].model.channels)
         except DataError as error:
             raise DataError(str(error).replace(str(path), path.name)) from error
         image, enhancer = photo.tensor(), self.enhancers[name]

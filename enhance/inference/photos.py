@@ -69,7 +69,7 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: 
     for photo, target in tqdm(pairs, "enhancing", unit="photo", disable=None):
         too_large = f"{photo} is too large for it; lower --max-memory, or --device cpu"
         try:
-            photograph = read_photo(photo)
+            photograph = read_photo(photo, enhancer.model.channels)
             with out_of_memory_hint(enhancer.device, too_large):
                 image = photograph.tensor()
                 enhanced = image.lerp_(enhancer.enhance(image), strength)

@@ -55,7 +55,7 @@ def side_within(model: EnhancementModel, max_gib: float, device: torch.device) -
     if max_gib > _MOST_GIB:
         raise SettingsError(f"--max-memory {max_gib:g} is no limit: give the memory in GiB")
     with torch.inference_mode():
-        image = torch.zeros(1, 3, _PROBE, _PROBE, device=device)
+        image = torch.zeros(1, model.channels, _PROBE, _PROBE, device=device)
         per_pixel = _HIDDEN * peak_bytes(lambda: model(image)) / _PROBE**2
     side = int(math.sqrt(max_gib * 2**30 / per_pixel)) if max_gib > 0 else 0
     if not side:
@@ -86,7 +86,7 @@ def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[T
 
 
 def enhance_tiles(model: EnhancementModel, image: Tensor, side: int, device: torch.device) -> Tensor:
-    """What `model` makes of the image, (3, H, W) -> (3, H, W), not clamped, on the image's device. Raises
+    """What `model` makes of the image, (C, H, W) -> (C, H, W), not clamped, on the image's device. Raises
     `SettingsError` as `cut`, and where a batch norm has no running statistics.
 
     Args:
@@ -114,7 +114,7 @@ def _run_in_tiles(network: ResidualUNet, image: Tensor, side: int, device: torch
         network = copy.deepcopy(network)
     for name in names:
         _fix(network, name, windows(), gain)
-    result = image.new_empty(1, 3, height, width)
+    result = image.new_empty(*image.shape[:2], height, width)
     for tile, window in windows():
         rows, columns = tile.core()
         enhanced = network.enhance_part(window, gain)[..., rows, columns]
@@ -123,7 +123,7 @@ def _run_in_tiles(network: ResidualUNet, image: Tensor, side: int, device: torch
 
 
 def _reflected(image: Tensor, sides: list[int], tile: Tile) -> Tensor:
-    """The tile with its margins, (1, 3, h, w), of the image (1, 3, H, W) reflected beyond its `sides`. It is cut first,
+    """The tile with its margins, (1, C, h, w), of the image (1, C, H, W) reflected beyond its `sides`. It is cut first,
     and then reflected: the whole image, reflected, would be one more large image."""
     left, _, top, _ = sides
     starts, ends = (tile.outer[0] - top, tile.outer[1] - left), (tile.outer[2] - top, tile.outer[3] - left)
@@ -145,7 +145,7 @@ def _whole_image_layers(network: ResidualUNet, device: torch.device) -> list[str
             if hasattr(module, "as_affine"):
                 hook = module.register_forward_pre_hook(lambda _, __, name=name: names.append(name))
                 hooks.enter_context(hook)
-        network(torch.zeros(1, 3, network.multiple, network.multiple, device=device))
+        network(torch.zeros(1, network.channels, network.multiple, network.multiple, device=device))
     return names
 
 

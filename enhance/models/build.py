@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -41,7 +42,8 @@ def build_model(model: ModelSettings, norm: NormSettings, checkpoint_activations
     if not model.exposure:
         return EnhancementModel(network)
     # Built last, so that the other weights are the same with it and without.
-    return ExposureModel(network, _network(_EXPOSURE, NormSettings("none"), checkpoint_activations))
+    exposure = replace(_EXPOSURE, channels=model.channels)
+    return ExposureModel(network, _network(exposure, NormSettings("none"), checkpoint_activations))
 
 
 def _network(model: ModelSettings, norm: NormSettings, checkpoint_activations: bool) -> ResidualUNet:
@@ -55,7 +57,7 @@ def _network(model: ModelSettings, norm: NormSettings, checkpoint_activations: b
         _initialize(drawn, seed, model.init, model.init_scale)
         return drawn
 
-    return ResidualUNet(unet, model.unshuffle, model.brightened)
+    return ResidualUNet(unet, model.unshuffle, model.brightened, model.channels)
 
 
 def _initialize(unet: UNet, seed: int, init: str, scale: float) -> None:
@@ -83,10 +85,10 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_gflops(model: nn.Module, height: int = 256, width: int = 256) -> float:
+def count_gflops(model: nn.Module, height: int = 256, width: int = 256, channels: int = 3) -> float:
     """10^9 floating-point operations (a multiply-add is two) of one image of that size, by torch's own counter."""
     parameter = next(model.parameters())
-    image = torch.zeros(1, 3, height, width, device=parameter.device, dtype=parameter.dtype)
+    image = torch.zeros(1, channels, height, width, device=parameter.device, dtype=parameter.dtype)
     was_training = model.training
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.eval()(image)

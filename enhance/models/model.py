@@ -15,7 +15,7 @@ _MOST_IN_TRAINING = 5.0
 
 
 class EnhancementModel(nn.Module):
-    """A network whose output stays as it is: (N, 3, H, W) in [0, 1] -> (N, 3, H, W), not clamped; H, W >= 16.
+    """A network whose output stays as it is: (N, C, H, W) in [0, 1] -> (N, C, H, W), not clamped; H, W >= 16.
 
     A subclass sets the brightness of that output in its own way. It then says what training compares, and which part of
     it learns for how long.
@@ -24,6 +24,11 @@ class EnhancementModel(nn.Module):
     def __init__(self, network: ResidualUNet) -> None:
         super().__init__()
         self.network = network
+
+    @property
+    def channels(self) -> int:
+        """C of the images."""
+        return self.network.channels
 
     def forward(self, image: Tensor) -> Tensor:
         return self.enhance(image, lambda network, image: network(image))
@@ -39,7 +44,7 @@ class EnhancementModel(nn.Module):
     def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What the objective compares with `normal`, and losses of the model's own by name, which are added.
 
-        (N, 3, H, W) float32 in [0, 1], the dark image and its target -> (N, 3, H, W) float32, and numbers.
+        (N, C, H, W) float32 in [0, 1], the dark image and its target -> (N, C, H, W) float32, and numbers.
         """
         return self.network(low).float(), {}
 

@@ -16,7 +16,7 @@ _BRIGHTEST = 3.0  # what lamps and skies in a brightened image are clamped to
 
 
 class ResidualUNet(nn.Module):
-    """(N, 3, H, W) in [0, 1] -> (N, 3, H, W), not clamped; H, W >= 16.
+    """(N, C, H, W) in [0, 1] -> (N, C, H, W), not clamped; H, W >= 16.
 
     Pixel-unshuffle (Shi et al. 2016, arXiv 1609.05158) moves a square of pixels into channels, so that the U-Net works
     at 1/unshuffle of the resolution. Sides that it cannot halve are padded by reflection, and the result is cropped.
@@ -26,14 +26,16 @@ class ResidualUNet(nn.Module):
         unshuffle: side of that square, in pixels.
         brightened: the U-Net also sees the image at one overall brightness. So it knows how dark a place is for its
             image, which a norm with the image's own statistics shows it in every layer, and batch norm in none.
+        channels: C of the images.
     """
 
-    def __init__(self, unet: Callable[[int, int], UNet], unshuffle: int, brightened: bool) -> None:
+    def __init__(self, unet: Callable[[int, int], UNet], unshuffle: int, brightened: bool, channels: int = 3) -> None:
         super().__init__()
         views = 2 if brightened else 1
+        self.channels = channels
         self.brightened = brightened
         self.unshuffle = nn.PixelUnshuffle(unshuffle)
-        self.unet = unet(3 * views * unshuffle**2, 3 * unshuffle**2)
+        self.unet = unet(channels * views * unshuffle**2, channels * unshuffle**2)
         self.shuffle = nn.PixelShuffle(unshuffle)
         self.multiple = unshuffle * self.unet.multiple
         self.reach = unshuffle * (self.unet.reach + 1)  # pixels, as `UNet.reach`: a position is a square of them
@@ -47,11 +49,11 @@ class ResidualUNet(nn.Module):
         return F.pad(enhanced, [-side for side in sides])  # a slice would bind torch.export to one kind of size
 
     def gain(self, image: Tensor) -> Tensor | None:
-        """What brings the whole image (N, 3, H, W) to the one brightness: (N, 1, 1, 1); None where nothing does."""
+        """What brings the whole image (N, C, H, W) to the one brightness: (N, 1, 1, 1); None where nothing does."""
         return factor_to(image, _BRIGHTENED, _MOST_GAIN) if self.brightened else None
 
     def enhance_part(self, part: Tensor, gain: Tensor | None) -> Tensor:
-        """The enhanced part of an image, whose `gain` as a whole is `gain`: (N, 3, H, W) -> (N, 3, H, W), multiples of
+        """The enhanced part of an image, whose `gain` as a whole is `gain`: (N, C, H, W) -> (N, C, H, W), multiples of
         `multiple`."""
         seen = part if gain is None else torch.cat((part, (part * gain).clamp(max=_BRIGHTEST)), dim=1)
         return part + self.shuffle(self.unet(self.unshuffle(seen)))

@@ -31,6 +31,9 @@ def check(settings: Settings) -> None:
         raise SettingsError(f"checkpoint_activations=true does not go with compile=true, {reason}")
     if not settings.objective.l1 and not settings.objective.ssim and not settings.objective.perceptual:
         raise SettingsError("every weight of objective is 0: nothing to learn from; raise one of l1, ssim, perceptual")
+    if settings.objective.perceptual and settings.model.channels != 3:
+        reason = f"VGG-16 sees 3 channels, and model.channels={settings.model.channels}: leave one out"
+        raise SettingsError(f"objective.perceptual={settings.objective.perceptual}: {reason}")
     multiple = settings.model.unshuffle * 2**settings.model.depth
     if multiple > 32:
         bound = "at most 32, so that images of 16 px still pass; lower model.depth or model.unshuffle"
@@ -51,6 +54,8 @@ def check_bounds(settings: Any) -> None:
             raise SettingsError(f"{key}={value} is too large: it is at most {bounds['most']}")
         if bounds["above"] is not None and value <= bounds["above"]:
             raise SettingsError(f"{key}={value} is too small: it is more than {bounds['above']}")
+        if bounds["among"] is not None and value not in bounds["among"]:
+            raise SettingsError(f"{key}={value}: it is one of {', '.join(map(str, bounds['among']))}")
 
 
 def one_of(key: str, value: str, choices: Iterable[str]) -> None:

@@ -41,7 +41,9 @@ def _values(field: Field[Any]) -> str:
     """What a setting takes, in words."""
     if names := choices(field.type):
         return ", ".join(names)
-    least, most, above = (field.metadata.get(name) for name in ("least", "most", "above"))
+    least, most, above, among = (field.metadata.get(name) for name in ("least", "most", "above", "among"))
+    if among is not None:
+        return ", ".join(map(str, among))
     low = f"> {above:g}" if above is not None else f">= {least:g}" if least is not None else ""
     high = f"<= {most:g}" if most is not None and most < 2**62 else ""
     return ", ".join(part for part in (low, high) if part)

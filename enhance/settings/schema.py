@@ -15,16 +15,24 @@ Bound = float | None
 
 
 def option(
-    default: Any, meaning: str, *, least: Bound = None, most: Bound = None, above: Bound = None, role: str | None = None
+    default: Any,
+    meaning: str,
+    *,
+    least: Bound = None,
+    most: Bound = None,
+    above: Bound = None,
+    among: tuple[int, ...] | None = None,
+    role: str | None = None,
 ) -> Any:
     """A field with what it means.
 
     Args:
         least, most: inclusive bounds of a number.
         above: exclusive lower bound.
+        among: the only values.
         role: `MACHINE`, `PLACE` or `LABEL`, none of which makes another result; None: it is part of the run's identity.
     """
-    metadata = {"meaning": meaning, "least": least, "most": most, "above": above, "role": role}
+    metadata = {"meaning": meaning, "least": least, "most": most, "above": above, "among": among, "role": role}
     return field(default=default, metadata=metadata)
 
 
@@ -130,6 +138,9 @@ class ModelSettings:
     """The U-Net of `enhance.models`; these defaults are those of model=unet_tiny."""
 
     name: str = option("unet_tiny", "what reports call it")
+    channels: int = option(
+        3, "of the images: 3 is RGB, 1 grey, 4 RGB and what files keep as alpha, such as infrared", among=(1, 3, 4)
+    )
     width: int = option(16, "channels of the first level; each level down doubles them", least=1, most=4096)
     depth: int = option(3, "number of times the resolution is halved after the entry", least=1)
     unshuffle: int = option(2, "pixel-unshuffle factor at the entry: 2 works at half resolution", least=1)

@@ -149,7 +149,7 @@ def _train(settings: Settings, folder: Path) -> Opened:
     try:
         return train(last.settings, folder, last).data
     except RunComplete:  # stopped before its row was written
-        return open_data(settings.data)
+        return open_data(settings.data, settings.model.channels)
 
 
 def _row(settings: Settings, folder: Path, data: Opened) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def _row(settings: Settings, folder: Path, data: Opened) -> dict[str, Any]:
 def _kept_mib(settings: Settings) -> float:
     """MiB that a forward pass of one training batch keeps for backward, in float32."""
     model = build_model(settings.model, settings.norm).train()
-    x = torch.rand(settings.batch_size, 3, settings.data.crop, settings.data.crop)
+    x = torch.rand(settings.batch_size, settings.model.channels, settings.data.crop, settings.data.crop)
     parameters = storage_bytes(list(model.parameters()))
     saved = storage_bytes(saved_tensors(lambda: model(x)))
     return sum(size for address, size in saved.items() if address not in parameters) / 2**20

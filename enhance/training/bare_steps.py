@@ -32,7 +32,7 @@ def measured_peak(plan: MemoryPlan) -> int:
     """Most bytes that the planned step allocates on the plan's device, in two steps on noise."""
     settings = plan.settings
     learner = Learner(settings, plan.device, plan.dtype, _STEPS)
-    shape = (2, settings.batch_size, 3, settings.data.crop, settings.data.crop)
+    shape = (2, settings.batch_size, settings.model.channels, settings.data.crop, settings.data.crop)
     batches = (torch.randint(256, shape, dtype=torch.uint8) for _ in range(_STEPS * settings.accumulate))
 
     def steps() -> None:

@@ -24,7 +24,7 @@ from enhance.training.loss import Loss, Objective, compiled, training_loss
 from enhance.training.meter import Meter, Skipped
 from enhance.training.schedule import build_optimizer, learning_rate
 
-Batches = Iterator[Tensor]  # low and normal, uint8 (2, N, 3, H, W), on the CPU
+Batches = Iterator[Tensor]  # low and normal, uint8 (2, N, C, H, W), on the CPU
 
 
 class Learner:

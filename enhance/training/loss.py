@@ -15,7 +15,7 @@ from enhance.evaluation.cached_weights import cached_file, missing
 from enhance.models.model import EnhancementModel
 from enhance.settings.schema import ObjectiveSettings
 
-Distance = Callable[[Tensor, Tensor], Tensor]  # of (N, 3, H, W) each; (N, ...) whose mean it is
+Distance = Callable[[Tensor, Tensor], Tensor]  # of (N, C, H, W) each; (N, ...) whose mean it is
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 RELU3_3 = 16  # layers of torchvision's VGG-16 up to and with it
 
@@ -47,14 +47,14 @@ class Objective(nn.Module):
         """The loss, and its parts before their weights, detached.
 
         Args:
-            output, target: (N, 3, H, W) float32; the output is not clamped, so that its gradient never vanishes.
+            output, target: (N, C, H, W) float32; the output is not clamped, so that its gradient never vanishes.
         """
         parts = {name: self.distances[name](output, target).mean() for name in self.weights}
         loss = torch.stack([self.weights[name] * value for name, value in parts.items()]).sum()
         return loss, {name: value.detach() for name, value in parts.items()}
 
     def _ssim_distance(self, output: Tensor, target: Tensor) -> Tensor:
-        """1 - SSIM at each position whose window lies within the image, (N, 3, H - 10, W - 10)."""
+        """1 - SSIM at each position whose window lies within the image, (N, C, H - 10, W - 10)."""
         mean, wanted = self._blurred(output), self._blurred(target)
         square, wanted_square, product = mean.square(), wanted.square(), mean * wanted
         variance = self._blurred(output.square()) - square
@@ -113,7 +113,7 @@ class Perceptual(nn.Module):
 
 
 def training_loss(model: EnhancementModel, objective: Objective, device: torch.device, dtype: torch.dtype) -> Loss:
-    """Function of a dark and a bright batch (N, 3, H, W) in [0, 1]: the objective plus the model's own losses, and the
+    """Function of a dark and a bright batch (N, C, H, W) in [0, 1]: the objective plus the model's own losses, and the
     parts of both, detached.
 
     Args:

@@ -45,7 +45,7 @@ def summary(
 ) -> tuple[dict[str, Any], list[str]]:
     """The values for provenance.json, and lines that tell how large all is and warn of what a user may not expect."""
     settings, model, processes = learner.settings, learner.model, ranks.world_size()
-    parameters, gflops = count_parameters(model), count_gflops(model)
+    parameters, gflops = count_parameters(model), count_gflops(model, channels=model.channels)
     values = provenance(settings, learner.device) | {
         "resumed_at_step": learner.step,
         "precision": str(learner.dtype).removeprefix("torch."),

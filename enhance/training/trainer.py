@@ -73,7 +73,7 @@ class Trainer:
         # On the CPU nobody knows what is free, and a plan takes seconds. Compiled, no layer can say what it refuses.
         needs_plan = self.device.type == "cuda" or settings.compile
         self.plan = check_memory(settings, self.device, dtype, available_memory(self.device)) if needs_plan else None
-        self.data = open_data(settings.data)
+        self.data = open_data(settings.data, settings.model.channels)
         self.train, self.validation = self.data.training, self.data.validation
         check_batch(settings, self.train)
         self._images = {"training": self.train.names, "validation": self.validation.names, "sizes": self.train.sizes}

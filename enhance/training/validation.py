@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from enhance import ranks
+from enhance.data.images import visible
 from enhance.data.pairs import PairSource, Part, WholePairs
 from enhance.evaluation import contact_sheet, report
 from enhance.evaluation.scores import ImageScore, mean_score, score
@@ -89,11 +90,12 @@ class _Interruptible(Part):
 
 @torch.inference_mode()
 def strips(model: EnhancementModel, source: WholePairs, device: torch.device) -> Iterator[tuple[str, list[Tensor]]]:
-    """Name, and input, output and target (3, H, W) of each image, for TensorBoard; of large ones small versions."""
+    """Name, and input, output and target (3, H, W) of each image as it is `visible`, for TensorBoard; of large
+    ones small versions."""
     enhance = AnySize(model, device).enhance
     for index, name in enumerate(source.names):
         low, normal = source.whole(index)
-        images = [low, enhance(low), normal]
+        images = [visible(image) for image in (low, enhance(low), normal)]
         longest = max(low.shape[1:])
         if longest > STRIP_SIDE:
             size = [max(1, round(side * STRIP_SIDE / longest)) for side in low.shape[1:]]

@@ -104,6 +104,11 @@ def test_out_of_memory_the_cure_is_less_than_what_failed() -> None:
     assert "batch_size=4," not in cure
 
 
+def test_other_channels_take_other_memory() -> None:
+    batches = [plan_of(f"model.channels={count}").parts["batch"] for count in (1, 3, 4)]
+    assert [each / batches[0] for each in batches] == [1, 3, 4]
+
+
 def test_planning_draws_no_random_numbers() -> None:
     settings = settings_of("norm=bn")
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from enhance.data.images import to_pixels
 from enhance.data.scenes import perceptual_hash
 from enhance.evaluation.cached_weights import LPIPS, LPIPS_GT_MEAN, lpips
 from enhance.evaluation.intervals import interval, scenes_of
-from enhance.evaluation.protocols import PROTOCOLS, Protocols, summarize, to_8_bits, to_y
+from enhance.evaluation.protocols import PROTOCOLS, Protocols, summarize, to_8_bits, to_grey, to_y
 from enhance.evaluation.scores import score
 
 CPU = torch.device("cpu")
@@ -128,3 +128,11 @@ def test_intervals_are_over_scenes() -> None:
 
     protocols, _ = score_protocols(OneScene())
     assert all(each.interval is None for scores in protocols.values() for each in scores.values())
+
+
+def test_grey_and_y_of_other_channels_are_of_what_one_sees() -> None:
+    colours = torch.rand(1, 4, 20, 24)
+    for convert in (to_grey, to_y):
+        assert torch.equal(convert(colours), convert(colours[:, :3]))
+        torch.testing.assert_close(convert(colours[:, :1]), convert(colours[:, :1].repeat(1, 3, 1, 1)))
+    torch.testing.assert_close(to_grey(colours[:, :1]), colours[:, :1])

@@ -23,9 +23,9 @@ from enhance.settings.schema import ModelSettings, NormSettings
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-def enhancer(seed: int) -> Enhancer:
+def enhancer(seed: int, channels: int = 3) -> Enhancer:
     torch.manual_seed(seed)
-    model = build_model(ModelSettings(width=8, depth=1), NormSettings("bn"))
+    model = build_model(ModelSettings(width=8, depth=1, channels=channels), NormSettings("bn"))
     nn.init.normal_(model.network.unet.output.weight, std=0.1)
     return Enhancer(model, torch.device("cpu"))
 
@@ -50,6 +50,17 @@ def test_strength_and_model_change_the_result(page: Page, photo: Path) -> None:
     torch.testing.assert_close(whole, page.enhancers["first"].enhance(image))
     torch.testing.assert_close(half, (image + whole) / 2)
     assert not torch.equal(page.enhance(str(photo), "second", 1)[2], whole)
+
+
+def test_each_model_sees_the_channels_that_it_has_learned(tmp_path: Path, photo: Path) -> None:
+    page = Page({"grey": enhancer(0, 1), "four": enhancer(0, 4)})
+    _, image, result = page.enhance(str(photo), "grey", 1)
+    assert image.shape == result.shape == (1, 60, 80)
+    with pytest.raises(DataError, match=r"^night.png: its channels are RGB, and model.channels=4"):
+        page.enhance(str(photo), "four", 1)
+    Image.open(photo).convert("RGBA").save(tmp_path / "four.png")
+    _, image, _ = page.enhance(str(tmp_path / "four.png"), "four", 1)
+    assert image[3].eq(1).all()
 
 
 def test_a_bad_file_is_told_without_its_place_on_the_server(page: Page, tmp_path: Path, photo: Path) -> None:

@@ -1,5 +1,6 @@
 """Pictures of every kind that people have come back as what they were."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,38 @@ def test_pil_images_come_back_upright(mode: str) -> None:
 def test_what_is_no_picture_is_told(picture: object, error: type[Exception], told: str) -> None:
     with pytest.raises(error, match=told):
         each(picture, halved)
+
+
+@pytest.mark.parametrize(
+    ("channels", "shapes"),
+    [(1, [(5, 6), (5, 6, 1), (1, 5, 6), (2, 5, 6, 1), (2, 1, 5, 6)]), (4, [(5, 6, 4), (4, 5, 6), (2, 5, 6, 4)])],
+)
+def test_pictures_of_other_channels(channels: int, shapes: list[tuple[int, ...]]) -> None:
+    def numbered(image: Tensor) -> Tensor:
+        assert image.shape == (channels, 5, 6)
+        return image / (1 + torch.arange(channels)).view(-1, 1, 1)
+
+    for shape in shapes:
+        picture = np.random.default_rng(0).random(shape)
+        result = each(picture, numbered, channels)
+        assert (result.shape, result.dtype) == (shape, picture.dtype)
+        axis = shape.index(channels) if channels == 4 else 0
+        for number in range(channels):
+            np.testing.assert_allclose(result.take(number, axis), picture.take(number, axis) / (1 + number), atol=1e-6)
+
+    wrong = np.zeros((5, 6, 3), np.uint8)
+    with pytest.raises(ValueError, match=rf"\(5, 6, 3\): it is \(H, W, {channels}\), \({channels}, H, W\)"):
+        each(wrong, numbered, channels)
+    with pytest.raises(ValueError, match="mode RGBA") if channels == 4 else nullcontext():
+        colours = Image.fromarray(wrong + np.uint8((0, 100, 0)))
+        assert np.asarray(each(colours, numbered, channels)).tolist() == [[59] * 6] * 5  # 0.587 of 100
+    if channels == 4:
+        with pytest.raises(ValueError, match=r"\(5, 6\): it is"):
+            each(wrong[..., 0], numbered, channels)
+        picture = np.random.default_rng(0).integers(0, 256, (5, 6, 4), np.uint8)
+        result = each(Image.fromarray(picture), numbered, channels)
+        assert result.mode == "RGBA"
+        np.testing.assert_allclose(np.asarray(result), picture / (1, 2, 3, 4), atol=0.51)
 
 
 @pytest.mark.parametrize("kind", [str, Path])

@@ -130,3 +130,13 @@ def test_24_megapixels_in_under_3_gib(tmp_path: Path) -> None:
     ended = subprocess.run(words, capture_output=True, text=True, check=True)
     assert float(ended.stdout.split("peak memory ")[1].split()[0]) < 3
     assert Image.open(tmp_path / "out" / "a.jpg").size == (6001, 4003)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_of_other_channels_too(channels: int) -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelSettings(channels=channels, width=4, depth=1, exposure=False), NormSettings("in"))
+    nn.init.normal_(model.network.unet.output.weight, std=0.1)
+    image = torch.rand(channels, 290, 310)
+    with torch.inference_mode():
+        torch.testing.assert_close(enhance_tiles(model.eval(), image, 240, CPU), model(image[None])[0])

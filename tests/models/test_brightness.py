@@ -27,6 +27,14 @@ def test_each_image_has_its_own() -> None:
         assert grey.item() == pytest.approx(np.asarray(pillow).mean() / 255, abs=2 / 255)  # which rounds down, twice
 
 
+def test_one_channel_is_its_own_grey_and_a_fourth_does_not_count() -> None:
+    image = torch.rand(2, 4, 20, 24)
+    torch.testing.assert_close(mean_grey(image[:, :1]), image[:, :1].mean((2, 3), keepdim=True))
+    assert torch.equal(mean_grey(image), mean_grey(image[:, :3]))
+    grey = image[:, :1].expand(-1, 3, -1, -1)
+    torch.testing.assert_close(mean_grey(grey), mean_grey(image[:, :1]))
+
+
 def test_an_image_comes_to_the_brightness_and_keeps_its_colours() -> None:
     images = 0.8 * torch.rand(2, 3, 20, 24)
     before = images.clone()

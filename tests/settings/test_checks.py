@@ -71,6 +71,8 @@ COMPILE = "checkpoint_activations=true does not go with compile=true"
         ({"name": ""}, "name= is no name for a folder"),
         ({"sweep": "/tmp"}, "sweep=/tmp is no name for a folder"),
         ({"compile": True, "checkpoint_activations": True}, COMPILE),
+        ({"model.channels": 2}, "model.channels=2: it is one of 1, 3, 4"),
+        ({"model.channels": 1, "objective.perceptual": 0.1}, "objective.perceptual=0.1: VGG-16 .*: leave one out"),
         ({"objective.l1": 0.0, "objective.ssim": 0.0}, "every weight of objective is 0: .*raise one of l1, ssim"),
         ({"model.depth": 5}, r"model.unshuffle \* 2\*\*model.depth = 64: at most 32, .*lower model.depth"),
     ],

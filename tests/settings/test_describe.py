@@ -22,6 +22,7 @@ class Inner:
 class Some:
     count: int = option(3, "a number", least=1)
     gain: float | None = option(None, "a gain", above=0, most=2.5, role=MACHINE)
+    sides: int = option(4, "some sides", among=(4, 8))
     seed: int = option(0, "a seed", least=0, most=2**63 - 1)
     kind: Kind | None = option(Kind.all, "a kind")  # noqa: RUF009
     fast: bool = option(True, "a switch")
@@ -34,6 +35,7 @@ def test_each_setting_has_its_default_its_values_and_its_meaning() -> None:
     assert list(describe.rows(Some)) == [
         ("count", "3", ">= 1", "a number"),
         ("gain*", "null", "> 0, <= 2.5", "a gain"),
+        ("sides", "4", "4, 8", "some sides"),
         ("seed", "0", ">= 0", "a seed"),  # what 64 bits hold is no bound that anyone needs
         ("kind", "all", "plain, all", "a kind"),
         ("fast", "true", "true, false", "a switch"),
