@@ -175,7 +175,7 @@ def explain(error: Exception, kind: type, sweeps: bool = False) -> str:
     reason = str(error).splitlines()[0]
     if isinstance(error, MissingConfigException):
         cure = "leave out --config-name and --config-path; --config-dir DIR adds files of your own to those here"
-        return f"{reason.partition('.')[0]}: {cure}"
+        return f"no settings to begin with: {cure}"
     if ambiguous := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", reason):
         name, value = ambiguous.groups()
         cures = ["add -m to train with each of them"] if sweeps else []
