@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 
 from enhance.data.images import list_images, read_image, to_tensor
-from enhance.errors import DataError, SettingsError, exit_on_user_error
-from enhance.evaluation.cached_weights import no_reference_scores
+from enhance.errors import DataError, exit_on_user_error
+from enhance.evaluation.natural_scenes import NO_REFERENCE
 
 
 def main() -> None:
@@ -17,14 +17,9 @@ def main() -> None:
     parser.add_argument("photos", metavar="PHOTO_OR_FOLDER", nargs="+", type=Path)
     arguments = parser.parse_args()
     sets = [list_images(each) if each.is_dir() else [each] for each in arguments.photos]
-    scores, remarks = no_reference_scores()
-    if not scores:
-        raise SettingsError("\n".join(remarks))
-    for remark in remarks:
-        print(remark)
     failures = []
     width = max(len(str(path)) for paths in sets for path in paths)
-    print(f"{'':{width}}" + "".join(f"{name:>10}" for name in scores))
+    print(f"{'':{width}}" + "".join(f"{name:>10}" for name in NO_REFERENCE))
     for place, paths in zip(arguments.photos, sets, strict=True):
         rows = []
         for path in paths:
@@ -33,7 +28,7 @@ def main() -> None:
             except DataError as error:
                 failures.append(str(error))
                 continue
-            rows.append([score(image) for score in scores.values()])
+            rows.append([score(image) for score in NO_REFERENCE.values()])
             print(line(str(path), rows[-1], width), flush=True)
         if place.is_dir() and rows:
             columns = [[value for value in column if value is not None] for column in zip(*rows, strict=True)]

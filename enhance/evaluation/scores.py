@@ -59,7 +59,7 @@ def score(
         DataError: an image that is too small to score; names it.
         UserError: the device's memory is too small for an image all the same.
     """
-    if isinstance(model, EnhancementModel):
+    if not isinstance(model, Outputs):
         assert not model.training
         enhance = AnySize(model, device)
     scores: list[ImageScore] = []

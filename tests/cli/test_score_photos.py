@@ -1,31 +1,16 @@
-"""`scripts/score_photos.py`. The published weights are not at hand here: NIQE's are fitted to a few photographs, and
-BRISQUE's are random, so that the one ranks photographs and the other shows that its file is read."""
+"""`scripts/score_photos.py`: NIQE and BRISQUE, with nothing but what the project brings."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from deepinv.loss.metric import NIQE
 from PIL import Image, ImageFilter
 
-from enhance.data.demo import training_photographs, validation_photographs
+from enhance.data.demo import validation_photographs
 from tests.processes import Ended
 
 SCRIPT = "scripts/score_photos.py"
-
-
-class Photographs(torch.utils.data.Dataset):
-    """float (3, H, W) in [0, 255]."""
-
-    images = tuple(training_photographs().values())
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.from_numpy(self.images[index]).permute(2, 0, 1).float()
 
 
 @pytest.fixture
@@ -41,44 +26,22 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Torch's cache, empty."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    folder = tmp_path / "torch" / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
-
-
 def scores(ended: Ended) -> dict[str, list[str]]:
     lines = [line.split() for line in ended.out.splitlines()]
     return {Path(words[0]).name: words[1:] for words in lines if words[:1] != ["mean"]}
 
 
-@pytest.fixture
-def brisque(cache: Path) -> Path:
-    """Random weights of BRISQUE."""
-    random = torch.Generator().manual_seed(0)
-    support = torch.rand(770, generator=random), torch.rand(770, 36, generator=random)
-    torch.save(support, cache / "brisque_svm_weights.pt")
-    return cache / "brisque_svm_weights.pt"
-
-
-@pytest.fixture
-def niqe(cache: Path) -> Path:
-    """Weights of NIQE that rank nothing."""
-    torch.save({"mu": torch.zeros(36), "cov": torch.eye(36)}, cache / "niqe_weights.pt")
-    return cache / "niqe_weights.pt"
-
-
-def test_damage_is_seen(run_script: Callable[..., Ended], photos: Path, cache: Path, brisque: Path) -> None:
-    NIQE(weights_path=None, round_tensor=True).create_weights(Photographs(), save_path=str(cache / "niqe_weights.pt"))
+def test_damage_is_seen(
+    run_script: Callable[..., Ended], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))  # empty: nothing of it is needed
     ended = run_script(SCRIPT, photos)
     assert ended.code == 0, ended.err
     assert ended.out.splitlines()[0].split() == ["NIQE", "BRISQUE"]
     found = scores(ended)
-    assert float(found["clean.png"][0]) < float(found["blurred.png"][0])
-    assert float(found["clean.png"][0]) < float(found["noisy.png"][0])
+    for column in (0, 1):
+        clean, blurred, noisy = (float(found[f"{name}.png"][column]) for name in ("clean", "blurred", "noisy"))
+        assert clean < 0.7 * min(blurred, noisy)
     assert found["small.png"][0] == "-"
     assert all(np.isfinite(float(found[name][1])) for name in ("clean.png", "small.png"))
     mean = ended.out.splitlines()[-1].split()
@@ -86,22 +49,14 @@ def test_damage_is_seen(run_script: Callable[..., Ended], photos: Path, cache: P
     assert float(mean[3]) == pytest.approx(
         np.mean([float(found[f"{name}.png"][0]) for name in ("clean", "blurred", "noisy")]), abs=0.01
     )
+    assert not (tmp_path / "torch").exists()
 
 
-def test_missing_weights_are_named(run_script: Callable[..., Ended], photos: Path, cache: Path) -> None:
-    ended = run_script(SCRIPT, photos)
-    assert ended.code == 2
-    assert f"{cache / 'niqe_weights.pt'} is missing: get it from https://" in ended.err
-    assert f"{cache / 'brisque_svm_weights.pt'} is missing" in ended.err
-    assert list(cache.iterdir()) == []
-
-
-def test_a_broken_photo_is_named_after_the_others(run_script: Callable[..., Ended], photos: Path, niqe: Path) -> None:
+def test_a_broken_photo_is_named_after_the_others(run_script: Callable[..., Ended], photos: Path) -> None:
     (photos / "broken.png").write_bytes(b"no image")
     ended = run_script(SCRIPT, photos)
     assert ended.code == 2
     assert ended.err.startswith(f"error: {photos / 'broken.png'}: ")
-    assert "BRISQUE: " in ended.out  # its weights are missing, which keeps nobody from NIQE
     assert set(scores(ended)) >= {"clean.png", "blurred.png", "noisy.png", "small.png"}
 
 
@@ -130,7 +85,7 @@ def night(height: int, width: int, lit: int) -> np.ndarray:
     ids=["black", "grey", "halves", "one light", "two lights", "3x3", "1x1", "6x300", "300x7", "8x300"],
 )
 def test_where_there_is_nothing_to_measure_the_others_go_on(
-    run_script: Callable[..., Ended], photos: Path, niqe: Path, brisque: Path, image: np.ndarray, measured: list[bool]
+    run_script: Callable[..., Ended], photos: Path, image: np.ndarray, measured: list[bool]
 ) -> None:
     Image.fromarray(image).save(photos / "a.png")
     ended = run_script(SCRIPT, photos)
@@ -141,41 +96,3 @@ def test_where_there_is_nothing_to_measure_the_others_go_on(
     assert "-" not in found["clean.png"]
     assert ended.out.splitlines()[-1].startswith(f"mean of {photos}")
     assert "nan" not in ended.out
-
-
-def test_a_score_that_is_no_number_is_not_told(
-    run_script: Callable[..., Ended], photos: Path, niqe: Path, brisque: Path
-) -> None:
-    torch.save((torch.full((770,), torch.nan), torch.rand(770, 36)), brisque)
-    ended = run_script(SCRIPT, photos)
-    assert ended.code == 0, ended.err
-    assert scores(ended)["clean.png"][1] == "-"
-    assert ended.out.splitlines()[-1].split()[-1] == "-"
-
-
-DAMAGES = {
-    "a web page": lambda file: file.write_text("<!DOCTYPE html><html>Not found</html>"),
-    "cut short": lambda file: file.write_bytes(file.read_bytes()[:500]),
-    "of another shape": lambda file: torch.save({"mu": torch.zeros(3), "cov": torch.eye(3)}, file),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_weights_are_told_before_the_table(
-    run_script: Callable[..., Ended], photos: Path, niqe: Path, brisque: Path, damage: str
-) -> None:
-    DAMAGES[damage](brisque)
-    ended = run_script(SCRIPT, photos)
-    assert ended.code == 0, ended.err
-    told, header = ended.out.splitlines()[:2]
-    assert told.startswith(f"BRISQUE: {brisque} does not hold its weights (")
-    assert "delete it, and get it again from https://github.com/" in told
-    assert header.split() == ["NIQE"]
-
-    DAMAGES[damage](niqe)
-    ended = run_script(SCRIPT, photos)
-    assert ended.code == 2
-    assert ended.out == ""
-    first, second = ended.err.splitlines()
-    assert first.startswith(f"error: NIQE: {niqe} does not hold its weights (")
-    assert second == told

@@ -76,8 +76,9 @@ def test_mistakes_are_told_with_the_commands_that_are_there(start: Callable[...,
 
 
 @pytest.mark.slow
-def test_every_choice_of_the_checkout_is_there(installed: Path) -> None:
+def test_every_file_of_the_checkout_is_there(installed: Path) -> None:
     def files(root: Path) -> list[Path]:
-        return sorted(path.relative_to(root) for path in (root / "enhance").rglob("*.yaml"))
+        found = (path for path in (root / "enhance").rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+        return sorted(path.relative_to(root) for path in found)
 
     assert files(installed) == files(ROOT)

@@ -1,20 +1,15 @@
-"""Scores by other people's weights, where torch's cache holds them. Those of the authors are not at hand: AlexNet's and
-BRISQUE's are random here, and NIQE's rank nothing."""
+"""LPIPS, where torch's cache holds AlexNet's weights. Those of the authors are not at hand: they are random here."""
 
-import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import piq
 import pytest
 import torch
 import torchvision
-from deepinv.loss.metric import NIQE
 from torch import Tensor
 
-from enhance.evaluation.cached_weights import LPIPS, LPIPS_GT_MEAN, cached_file, lpips, no_reference_scores
+from enhance.evaluation.cached_weights import LPIPS, LPIPS_GT_MEAN, cached_file, lpips
 from enhance.evaluation.protocols import PROTOCOLS
 from tests.evaluation.test_protocols import CPU, Two, score_protocols
 
@@ -112,88 +107,10 @@ def test_damaged_weights_are_named_with_the_cure(
     assert set(protocols) == set(PROTOCOLS)
 
 
-@pytest.fixture
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Torch's cache with weights of NIQE and of BRISQUE."""
+def test_a_file_lies_where_torch_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    torch.save({"mu": torch.zeros(36), "cov": torch.eye(36)}, folder / "niqe_weights.pt")
-    random = torch.Generator().manual_seed(0)
-    support = torch.rand(770, generator=random), torch.rand(770, 36, generator=random)
-    torch.save(support, folder / "brisque_svm_weights.pt")
-    return folder
-
-
-def photograph(height: int = 120, width: int = 200) -> Tensor:
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(1))
-
-
-def test_a_file_lies_where_torch_keeps_it(cache: Path) -> None:
-    assert cached_file("https://example.org/a/weights.pt?download=true") == cache / "weights.pt"
-
-
-def test_scores_are_those_of_the_libraries(cache: Path) -> None:
-    scores, remarks = no_reference_scores()
-    assert (scores.keys(), remarks) == ({"NIQE", "BRISQUE"}, [])
-    image = photograph()
-    niqe = NIQE(weights_path=cache / "niqe_weights.pt", round_tensor=True)
-    assert scores["NIQE"](image) == pytest.approx(niqe(255 * image).item())
-    assert scores["BRISQUE"](image) == pytest.approx(piq.brisque(image).item())
-
-
-@pytest.mark.parametrize(
-    ("image", "measured"),
-    [
-        (photograph(96, 192), {"NIQE", "BRISQUE"}),
-        (photograph(96, 191), {"BRISQUE"}),
-        (photograph(8, 300), {"BRISQUE"}),
-        (photograph(7, 300), set()),
-        (torch.full((1, 3, 200, 300), 0.5), set()),
-    ],
-    ids=["96x192", "96x191", "8x300", "7x300", "flat"],
-)
-def test_where_there_is_nothing_to_measure_there_is_no_score(cache: Path, image: Tensor, measured: set[str]) -> None:
-    scores, _ = no_reference_scores()
-    values = {name: score(image) for name, score in scores.items()}
-    assert {name for name, value in values.items() if value is not None} == measured
-    assert all(value is None or math.isfinite(value) for value in values.values())
-
-
-def test_each_missing_file_is_named_and_keeps_nobody_from_the_other(cache: Path) -> None:
-    (cache / "niqe_weights.pt").unlink()
-    scores, (remark,) = no_reference_scores()
-    assert scores.keys() == {"BRISQUE"}
-    assert remark.startswith(f"NIQE: {cache / 'niqe_weights.pt'} is missing: get it from https://")
-    assert [path.name for path in cache.iterdir()] == ["brisque_svm_weights.pt"]
-
-
-@pytest.mark.parametrize("name", ["niqe_weights.pt", "brisque_svm_weights.pt"])
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda file: file.write_text("<!DOCTYPE html>"),
-        lambda file: file.write_bytes(file.read_bytes()[:500]),
-        lambda file: torch.save({"mu": torch.zeros(3), "cov": torch.eye(3)}, file),
-    ],
-    ids=["a web page", "cut short", "of another shape"],
-)
-def test_a_damaged_file_is_named_with_the_cure(cache: Path, name: str, damage: Callable[[Path], object]) -> None:
-    damage(cache / name)
-    scores, (remark,) = no_reference_scores()
-    assert len(scores) == 1
-    score = name.partition("_")[0].upper()
-    assert score not in scores
-    assert remark.startswith(f"{score}: {cache / name} does not hold its weights (")
-    assert "delete it, and get it again from https://" in remark
-    assert len(remark.splitlines()) == 1
-
-
-def test_a_library_that_is_not_installed_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "piq", None)
-    scores, remarks = no_reference_scores()
-    assert scores.keys() == {"NIQE"}
-    assert remarks == ["BRISQUE: piq is missing: pip install -e '.[scores]'"]
+    place = tmp_path / "hub" / "checkpoints" / "weights.pt"
+    assert cached_file("https://example.org/a/weights.pt?download=true") == place
 
 
 def test_lpips_without_its_library(monkeypatch: pytest.MonkeyPatch, alexnet: Path) -> None:
