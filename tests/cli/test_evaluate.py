@@ -92,6 +92,7 @@ def test_a_key_of_a_data_set_that_is_not_chosen_is_told(evaluate, word: str) -> 
     [
         ("+protocl=all", "protocl is no setting: did you mean protocol?"),
         ("seed=1", "seed is no setting of evaluate.py: it is one of train.py"),
+        ("+run=RUN", "run is no setting: did you mean checkpoint?"),
         ("batchsize=1", "batchsize is no setting: --help lists them"),
         ("data=null", "data=null: leave it out, or choose one of demo, "),
     ],
