@@ -41,6 +41,12 @@ def command_line(name: str) -> str:
     return f"python {script(name)}" if script(name).endswith(".py") else script(name)
 
 
+def extra(name: str) -> str:
+    """How to install an extra of the package, which is there already: from the checkout, or from a wheel."""
+    in_checkout = (Path(__file__).parents[1] / "pyproject.toml").exists()
+    return f"pip install -e '.[{name}]'" if in_checkout else f"pip install 'enhance[{name}]'"
+
+
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
     """End the process with exit code 2 and the message alone on a `UserError`, with 130 on Ctrl-C; anything else keeps

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from enhance.device import choose_device
-from enhance.errors import SettingsError, exit_on_user_error
+from enhance.errors import SettingsError, exit_on_user_error, extra
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.run.checkpoint import locate
 
@@ -35,10 +35,11 @@ def main() -> None:
     files = [locate(run, "runs") for run in args.runs or [None]]
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # the page talks to this computer alone, and Gradio looks at it through a proxy
+    os.environ.pop("GRADIO_TEMP_DIR", None)  # the page has a folder of its own; Gradio looks at this one before
     try:
         from enhance.inference.page import Page, served
     except ImportError as error:
-        raise SettingsError(f"{error.name or error} is missing: pip install -e '.[demo]'") from error
+        raise SettingsError(f"{error.name or error} is missing: {extra('demo')}") from error
     page = Page({name: Enhancer.load(file, device, args.max_memory) for name, file in _named(files).items()})
     try:
         with served(page, args.host, args.port) as address:

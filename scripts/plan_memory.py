@@ -23,7 +23,9 @@ EIGHT_GIB = 8 * 2**30  # the card that this project is for
 def size(text: str) -> int:
     if not (parts := re.fullmatch(r"(\d+\.?\d*) ?([MG])(iB|B)?", text, re.IGNORECASE)):
         raise argparse.ArgumentTypeError(f"{text}: write it like 8GiB or 512MiB")
-    return int(float(parts[1]) * {"M": 2**20, "G": 2**30}[parts[2].upper()])
+    if not (count := int(float(parts[1]) * {"M": 2**20, "G": 2**30}[parts[2].upper()])):
+        raise argparse.ArgumentTypeError(f"{text}: nothing fits into that; give more")
+    return count
 
 
 def device_and_dtype(settings: Settings) -> tuple[torch.device, torch.dtype]:

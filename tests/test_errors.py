@@ -1,11 +1,13 @@
 """How a command ends."""
 
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from enhance.errors import UserError, command_line, exit_on_user_error
+from enhance.errors import UserError, command_line, exit_on_user_error, extra
+from tests.processes import ROOT
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,17 @@ def test_without_a_checkout_commands_are_those_of_the_wheel(monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["mine.py"])
     monkeypatch.setattr("enhance.errors.__file__", str(tmp_path / "site-packages" / "enhance" / "errors.py"))
     assert command_line("evaluate") == "enhance-evaluate"
+
+
+def test_an_extra_is_installed_from_the_checkout_or_for_the_wheel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert [extra(name) for name in ("photos", "demo", "onnx")] == [
+        "pip install -e '.[photos]'",
+        "pip install -e '.[demo]'",
+        "pip install -e '.[onnx]'",
+    ]
+    assert {"photos", "demo", "onnx"} <= extras.keys()
+    monkeypatch.setattr("enhance.errors.__file__", str(tmp_path / "site-packages" / "enhance" / "errors.py"))
+    assert extra("photos") == "pip install 'enhance[photos]'"

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from enhance.data.images import telling_later
 from enhance.data.pairs import PairSource
 from enhance.device import choose_device
 from enhance.errors import SettingsError
@@ -25,6 +26,10 @@ from enhance.settings import command
 from enhance.settings.config import evaluation_from_config
 from enhance.settings.schema import EvaluationSettings
 
+NO_BRIGHTNESS = (
+    "overall brightness is left out: what it is compared with are a run's training targets, and this is none"
+)
+
 
 def main() -> None:
     command.run(lambda config: evaluate(evaluation_from_config(config)), "evaluate")
@@ -40,10 +45,11 @@ def evaluate(settings: EvaluationSettings) -> None:
     model = checkpoint.load_model(saved, path, device)
     if settings.recalibrate is not None:
         check_statistics(saved, model, f"recalibrate={settings.recalibrate}")
-    choice = choose_pairs(saved.settings, settings.data, with_training=settings.recalibrate == "train")
-    source, training = choice.source, choice.training
-    evaluation = report.begin(str(path), saved.step, saved.settings, choice.data, choice.split, source, device)
-    folder = begin(evaluation, choice, settings, path)
+    with telling_later():
+        choice = choose_pairs(saved.settings, settings.data, with_training=settings.recalibrate == "train")
+        source, training = choice.source, choice.training
+        evaluation = report.begin(str(path), saved.step, saved.settings, choice.data, choice.split, source, device)
+        folder = begin(evaluation, choice, settings, path)
     measures, evaluation.remarks = measures_of(settings, source, device)
     constant = None
     if settings.protocol == "all" and training is not None:  # else a warning says so
@@ -63,11 +69,15 @@ def evaluate_outputs(settings: EvaluationSettings, given: Path) -> None:
     if settings.checkpoint is not None or settings.recalibrate is not None:
         key = "recalibrate" if settings.checkpoint is None else "checkpoint"
         raise SettingsError(f"{key}= and outputs= do not go together: leave one out")
-    device, choice = choose_device(settings.device), choose_all(settings.data)
-    outputs = Outputs(given, choice.source)
-    evaluation = report.of_outputs(given, choice.data, choice.split, choice.source, device)
-    folder = begin(evaluation, choice, settings, given)
+    device = choose_device(settings.device)
+    with telling_later():
+        choice = choose_all(settings.data)
+        outputs = Outputs(given, choice.source)
+        evaluation = report.of_outputs(given, choice.data, choice.split, choice.source, device)
+        folder = begin(evaluation, choice, settings, given)
     measures, evaluation.remarks = measures_of(settings, choice.source, device)
+    if settings.protocol == "all":
+        evaluation.remarks.append(NO_BRIGHTNESS)
     evaluation.remarks += outputs.remarks()
     evaluation.scores = score(outputs, choice.source, device, measures)
     finish(evaluation, choice.source, outputs, folder)

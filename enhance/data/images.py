@@ -206,10 +206,29 @@ def _kind(path: Path) -> str:
     return "folder" if path.is_dir() else path.suffix.lower() or "without suffix"
 
 
+_waiting: list[str] | None = None  # lines that are told later
+
+
 @cache
 def tell(line: str) -> None:
     """Print a line once a process, however often data are opened."""
-    print(line, flush=True)
+    if _waiting is None:
+        print(line, flush=True)
+    else:
+        _waiting.append(line)
+
+
+@contextmanager
+def telling_later() -> Iterator[None]:
+    """Lines of `tell` come when the block ends, behind what is printed within."""
+    global _waiting
+    lines = _waiting = []
+    try:
+        yield
+    finally:
+        _waiting = None
+        for line in lines:
+            print(line, flush=True)
 
 
 def _names(paths: Iterable[Path]) -> list[str]:

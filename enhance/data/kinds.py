@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from enhance.errors import DataError
+from enhance.errors import DataError, extra
 
 _PILLOW = tuple(
     ".png .jpg .jpeg .jpe .jfif .bmp .tif .tiff .webp .gif .avif .jp2 .j2k .tga .ppm .pgm .pbm .pnm".split()  # noqa: SIM905
@@ -45,7 +45,7 @@ def missing(path: Path | str) -> str | None:
     """How to get what reads such a file, by its name, where that is not installed."""
     suffix = Path(path).suffix.lower()
     if (suffix in _HEIC and not _HAS_HEIC) or (suffix in _RAW and not _HAS_RAW):
-        return f"pip install -e '.[photos]' for {suffix}"
+        return f"{extra('photos')} for {suffix}"
     return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from enhance.data.images import contents, tell
 from enhance.data.matching import Pair, match_pairs
 from enhance.errors import DataError
-from enhance.settings.schema import DataSettings
+from enhance.settings.schema import DataSettings, OnError
 
 Layout = dict[str, tuple[str, str]]  # folders of low and normal images below the root, of "train" and of "test"
 
@@ -53,20 +53,21 @@ def find_pairs(data: DataSettings, split: str) -> list[Pair[Path]] | None:
         DataError: no layout of the data set lies under the root (training only), one of two folders is missing or
             empty, files of one folder have no partner in the other, or `data.pattern` is none.
     """
+    skip = data.on_error == OnError.skip
     if data.name == "pairs" and (data.low is not None or data.normal is not None):
         if data.low is None or data.normal is None:
             raise DataError("data.low and data.normal go together: give both folders, or neither and data.root")
         root = Path(data.root or "")
-        return match_pairs(root / data.low, root / data.normal, data.pattern) if split == "train" else None
+        return match_pairs(root / data.low, root / data.normal, data.pattern, skip) if split == "train" else None
     root = data_root(data)
     candidates = [layout[split] for layout in LAYOUTS[data.name] if split in layout]
     for enough in (all, any):  # a layout of which one folder is missing counts only where no other is complete
         for low, normal in candidates:
             if enough(((root / low).is_dir(), (root / normal).is_dir())):
-                return match_pairs(root / low, root / normal, data.pattern)
+                return match_pairs(root / low, root / normal, data.pattern, skip)
         if data.name == "pairs" and enough is all and (sides := _search(root, split)):
             tell(f"data=pairs, {split}: {sides[0]} with {sides[1]}")
-            return match_pairs(*sides, data.pattern)
+            return match_pairs(*sides, data.pattern, skip)
     if split == "test":
         return None
     wanted, cure = " or ".join(f"{low} + {normal}" for low, normal in candidates), "data=pairs finds other layouts"

@@ -23,7 +23,13 @@ class Pair(Generic[File]):
     normal: File
 
 
-def match_pairs(low_folder: Path, normal_folder: Path, pattern: str | None = None) -> list[Pair[Path]]:
+_RULE = "names are equal, or differ by one prefix and suffix a side, or begin with that of their reference"
+_PATTERN = "data=pairs data.pattern=KEY_dark:KEY says how the names of both sides are made (ANY: anything)"
+
+
+def match_pairs(
+    low_folder: Path, normal_folder: Path, pattern: str | None = None, skip: bool = False
+) -> list[Pair[Path]]:
     """Pair the files of two folders by name, suffix aside; sorted.
 
     The first rule that leaves no file alone: the same name, or `low00001` and `normal00001`; the same but for case;
@@ -32,6 +38,7 @@ def match_pairs(low_folder: Path, normal_folder: Path, pattern: str | None = Non
 
     Args:
         pattern: the names of both sides instead, as `data.pattern` has them.
+        skip: leave images without a partner out, which is told, where others have one.
 
     Raises:
         DataError: a folder is missing or empty, two files of one folder differ only in their suffix, or files have
@@ -50,9 +57,9 @@ def match_pairs(low_folder: Path, normal_folder: Path, pattern: str | None = Non
     matched = Counter(partner for partner in partners.values() if partner in normals)
     if not matched:
         names = " and ".join(", ".join(path.name for path in list(side.values())[:3]) for side in (lows, normals))
-        rule = "names are equal, or differ by one prefix and suffix a side, or begin with that of their reference"
-        cure = "data=pairs data.pattern=KEY_dark:KEY says how the names of both sides are made (ANY: anything)"
-        raise DataError(f"{low_folder} and {normal_folder}: no names fit: {names}\n{rule}; {cure}")
+        raise DataError(
+            f"{low_folder} and {normal_folder}: no names fit: {names}\n{_RULE}, the same for all of them; {_PATTERN}"
+        )
     alone = [lows[stem].name for stem in lows if partners.get(stem) not in normals]
     normals_alone = [path.name for stem, path in normals.items() if stem not in matched]
     problems = [
@@ -60,11 +67,14 @@ def match_pairs(low_folder: Path, normal_folder: Path, pattern: str | None = Non
         for folder, other, names in ((low_folder, normal_folder, alone), (normal_folder, low_folder, normals_alone))
         if names
     ]
-    if problems:
-        raise DataError("\n".join(problems))
+    if problems and not skip:
+        cure = f"data.on_error=skip leaves them out; {_PATTERN}"
+        raise DataError(f"{'; '.join(problems)}\n{_RULE}, the same for all of them; {cure}")
+    for problem in problems:
+        tell(f"{problem}; left out")
     if pattern is None and (twice := sorted(partner for partner, count in matched.items() if count > 1)):
         raise DataError(f"{low_folder}: more than one image fits {shortened(twice)} of {normal_folder}; rename them")
-    return [Pair(stem, path, normals[partners[stem]]) for stem, path in lows.items()]
+    return [Pair(stem, path, normals[partners[stem]]) for stem, path in lows.items() if partners.get(stem) in normals]
 
 
 def by_stem(folder: Path) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from PIL import ExifTags
 
 from enhance.data.cache import OpenedImage
 from enhance.data.images import contents, decoding, read_image, shortened, tell
-from enhance.data.kinds import SUFFIXES, is_raw
+from enhance.data.kinds import SUFFIXES, is_raw, missing
 from enhance.data.layouts import LOW_NAMES, NORMAL_NAMES, data_root
 from enhance.data.matching import Pair
 from enhance.errors import DataError
@@ -53,7 +53,10 @@ class Member:
         return read_image(str(self), self.read(self.length), channels)
 
     def size(self) -> tuple[int, int]:
-        """Height and width, from the head of the file."""
+        """Height and width, from the head of the file; a camera's raw one is developed for it."""
+        if is_raw(self.name):
+            height, width, _ = self.pixels().shape
+            return height, width
         try:
             return self._size(min(_HEAD, self.length))
         except DataError:
@@ -85,7 +88,9 @@ def find_shards(data: DataSettings, split: str) -> list[Pair[Member]] | None:
                 raise DataError(f"{member}: {key} has a {side} image already, {other}; rename one")
             pairs[key][side] = member
     alone = [str(member) for sides in pairs.values() if len(sides) == 1 for member in sides.values()]
+    cures = sorted({cure for name in others if (cure := missing(name))})
     cure = f"a pair is KEY.low.png and KEY.normal.png; for low and normal also {', '.join(sorted(_SIDES))}"
+    cure = "; ".join([cure, *cures])
     if alone:
         raise DataError(f"data.root={root}: {len(alone)} images have no partner: {shortened(alone)}; {cure}")
     if not pairs:
@@ -93,6 +98,8 @@ def find_shards(data: DataSettings, split: str) -> list[Pair[Member]] | None:
         raise DataError(f"data.root={root}: no pairs in {len(archives)} archives: they hold {found}; {cure}")
     if images := [name for name in others if _is_image(name)]:
         tell(f"passed over in {root}: {len(images)} images whose names tell no side: {shortened(images)}")
+    if unread := [name for name in others if missing(name)]:
+        tell(f"passed over in {root}: {len(unread)} images: {'; '.join([shortened(unread), *cures])}")
     return [Pair(key, sides["low"], sides["normal"]) for key, sides in pairs.items()]
 
 
@@ -121,8 +128,7 @@ def _members(archive: Path, others: list[str]) -> Iterator[tuple[str, str, Membe
 
 
 def _is_image(name: str) -> bool:
-    """But for camera raw, whose head does not say its size."""
-    return Path(name).suffix.lower() in SUFFIXES and not is_raw(name)
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 def open_members(members: Sequence[Member], skipped: list[str] | None, channels: int) -> dict[Member, OpenedImage]:

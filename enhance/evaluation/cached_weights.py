@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from enhance.data.pairs import PairSource, channels_of
+from enhance.errors import extra
 from enhance.evaluation.metrics import match_mean
 from enhance.evaluation.scores import Measure
 
@@ -48,7 +49,7 @@ def lpips(source: PairSource, device: torch.device) -> tuple[dict[str, Measure],
 
         metric = LearnedPerceptualImagePatchSimilarity("alex", normalize=True).to(device)
     except ImportError as error:
-        return {}, [f"LPIPS: {error.name} is missing: pip install -e '.[scores]'"]
+        return {}, [f"LPIPS: {error.name} is missing: {extra('scores')}"]
     except Exception as error:  # of many kinds, for as many kinds of damage
         damage = f"{file} does not hold its weights ({type(error).__name__})"
         return {}, [f"LPIPS: {damage}: delete it, and get it again from {url}"]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from enhance.cost.measure import median_milliseconds
 from enhance.data.images import shortened
-from enhance.errors import ExportError, SettingsError
+from enhance.errors import ExportError, SettingsError, extra
 from enhance.files import replacing, writing
 from enhance.inference.enhancer import Enhancer
 from enhance.models.build import count_parameters
@@ -81,7 +81,7 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False, form: Form = F
     """
     packages = ("onnx", "onnxscript", "onnxruntime")
     if missing := [package for package in packages if importlib.util.find_spec(package) is None]:
-        raise ExportError(f"an ONNX file needs {', '.join(missing)}: pip install -e '.[onnx]'")
+        raise ExportError(f"an ONNX file needs {', '.join(missing)}: {extra('onnx')}")
     import onnxruntime
 
     card_file = _card_file(out, overwrite)

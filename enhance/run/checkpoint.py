@@ -122,6 +122,8 @@ def locate(path: str | None, runs: str) -> Path:
             cure = f"train first ({command_line('train')}), or give checkpoint=PATH"
             raise CheckpointError(f"{runs}: no run with a checkpoint here; {cure}")
         return newest
+    if not path:
+        raise CheckpointError("the name of a run or checkpoint is empty; is a variable of the shell not set?")
     if not Path(path).exists():
         raise CheckpointError(f"{path}: no such file or folder; give a run folder or a .pt file")
     file = Path(path) if Path(path).is_file() else Path(path) / BEST

@@ -36,7 +36,8 @@ def restored(given: Settings, overrides: list[str]) -> Iterator[tuple[Path, Chec
     elif given.resume is not None:
         keys = {word.partition("=")[0]: word for word in overrides}
         if others := [word for key, word in keys.items() if key not in ("resume", "schedule.steps", *MOVABLE)]:
-            raise SettingsError(f"resume={given.resume} goes on with the run's own settings: drop {' '.join(others)}")
+            cure = f"drop {' '.join(others)}, or begin a new run with init_from={given.resume}"
+            raise SettingsError(f"resume={given.resume} goes on with the run's own settings: {cure}")
         file = _named(given.resume)
         moved = [key for key in MOVABLE if key in keys]
         steps = given.schedule.steps if "schedule.steps" in keys else None

@@ -40,6 +40,13 @@ def check(settings: Settings) -> None:
         raise SettingsError(f"model.unshuffle * 2**model.depth = {multiple}: {bound}")
 
 
+def check_given(settings: Any) -> None:
+    """Raise `SettingsError` where a text of the command line is empty: a variable of the shell may be."""
+    for key, (_, value) in flat(settings).items():
+        if value == "":
+            raise SettingsError(f"{key}= is empty: give a value, or leave it out")
+
+
 def check_bounds(settings: Any) -> None:
     """Raise `SettingsError` with the key and its bound where a field of a dataclass of settings is out of range."""
     for key, (field, value) in flat(settings).items():
@@ -71,6 +78,10 @@ def settings_of(kind: type) -> dict[str, tuple[Any, Any]]:
     return flat(kind() if kind is Settings else EvaluationSettings(data=DataSettings()))
 
 
+# What other programs call it; the nearest key is another one.
+_MEANT = {"init": "init_from", "pretrained": "init_from", "weights": "init_from", "run": "checkpoint"}
+
+
 def is_setting(key: str, kind: type) -> bool:
     """Whether `Settings` or `EvaluationSettings` has this key; a camera of any name has all that cameras have."""
     return re.sub(r"^data\.other_cameras\.[^.]+\.", "data.camera.", key) in settings_of(kind)
@@ -89,5 +100,6 @@ def no_setting(key: str, kind: type) -> SettingsError:
         here, there = map(script, ("train", "evaluate") if kind is Settings else ("evaluate", "train"))
         return SettingsError(f"{key} is no setting of {here}: it is one of {there}; {here} --help lists them")
     full = {name.rpartition(".")[2]: name for name in reversed(keys)} | {name: name for name in keys}
+    full |= {word: name for word, name in _MEANT.items() if name in keys}
     near = difflib.get_close_matches(key, full, n=1, cutoff=0.65)
     return SettingsError(f"{key} is no setting: {f'did you mean {full[near[0]]}?' if near else '--help lists them'}")

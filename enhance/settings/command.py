@@ -21,6 +21,7 @@ from enhance.settings.advice import assignment, hydra_text, spaced
 from enhance.settings.checks import is_setting, no_setting, one_of, settings_of
 from enhance.settings.config import from_config
 from enhance.settings.describe import choices, help_text
+from enhance.settings.flags import checked
 from enhance.settings.schema import EvaluationSettings, Settings, flat
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -45,6 +46,7 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
     with exit_on_user_error():
         if kind is EvaluationSettings:
             sys.argv[1:] = _with_checkpoint(sys.argv[1:])
+        sys.argv[1:] = checked(sys.argv[1:], kind)
         _check_words(sys.argv[1:], kind)
         try:
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(checked_task)()
@@ -54,6 +56,11 @@ def run(task: Callable[[DictConfig], None], config_name: str) -> None:
             if "Unexpected type for root" not in str(error):
                 raise
             raise SettingsError("data.KEY= says something of a data set: choose it too, data=NAME") from error
+        except AttributeError as error:  # its grammar's, which works with assertions alone
+            if not sys.flags.optimize or "TerminalNodeImpl" not in str(error):
+                raise
+            cure = "list the values, as seed=0,1, or unset PYTHONOPTIMIZE"
+            raise SettingsError(f"Hydra cannot read range() and its like under python -O: {cure}") from error
 
 
 def compose(overrides: list[str]) -> Settings:
@@ -166,6 +173,9 @@ def explain(error: Exception, kind: type, sweeps: bool = False) -> str:
     if isinstance(error, OverrideParseException):
         return _explain_value(str(error.override), kind)
     reason = str(error).splitlines()[0]
+    if isinstance(error, MissingConfigException):
+        cure = "leave out --config-name and --config-path; --config-dir DIR adds files of your own to those here"
+        return f"no settings to begin with: {cure}"
     if ambiguous := re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", reason):
         name, value = ambiguous.groups()
         cures = ["add -m to train with each of them"] if sweeps else []

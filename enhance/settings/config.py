@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from enhance.errors import SettingsError
-from enhance.settings.checks import check, check_bounds, no_setting
+from enhance.settings.checks import check, check_bounds, check_given, no_setting
 from enhance.settings.identity import PLACES
 from enhance.settings.schema import EvaluationSettings, Settings
 from enhance.settings.upgrade import upgraded
@@ -22,6 +22,7 @@ def from_config(config: DictConfig) -> Settings:
     there is an unknown key, a value of the wrong type, or one out of range."""
     settings = _typed(Settings, config)
     check(settings)
+    check_given(settings)
     _make_places_absolute(settings)
     return settings
 
@@ -30,6 +31,7 @@ def evaluation_from_config(config: DictConfig) -> EvaluationSettings:
     """The composed configuration of `evaluate.py` as checked settings; raises as `from_config`."""
     settings = _typed(EvaluationSettings, config)
     check_bounds(settings)
+    check_given(settings)
     _make_places_absolute(settings)
     return settings
 

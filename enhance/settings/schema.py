@@ -97,7 +97,9 @@ class DataSettings:
     exposure_crops: int = option(16000, "with exposure_epochs: the fewest crops, however few the images", least=1)
     training_images: int | None = option(None, "train on so many images, spread over all; null: all", least=1)
     validation_share: float = share(0.1, "share of the training pairs held out, whole scenes at a time")
-    on_error: OnError = option(OnError.fail, "what to do with an image that cannot be decoded, or a pair of two sizes")
+    on_error: OnError = option(
+        OnError.fail, "what to do with an image that cannot be decoded or has no partner, or a pair of two sizes"
+    )
     resize: Side | None = option(None, "of a pair of two sizes, the image that takes the other's: low or normal")
     cache: str | None = option(None, "folder for decoded images, shared by processes and later runs", role=MACHINE)
     cache_gib: float = option(4.0, "decoded images kept in memory without a cache, in GiB", least=0, role=MACHINE)

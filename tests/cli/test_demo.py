@@ -37,9 +37,20 @@ def test_the_page_is_there_until_it_is_stopped(
     assert page.end().code == 130
 
 
-@pytest.mark.parametrize("name", ["http_proxy", "ALL_PROXY"])
-def test_a_proxy_is_not_asked_for_this_computer(make_run: Callable[..., Path], name: str) -> None:
-    environment = os.environ | {name: "http://127.0.0.1:9" if name == "http_proxy" else "socks5://127.0.0.1:9"}
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("http_proxy", "http://127.0.0.1:9"),
+        ("ALL_PROXY", "socks5://127.0.0.1:9"),
+        pytest.param(
+            "GRADIO_TEMP_DIR", "/proc/none", marks=pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+        ),
+    ],
+)
+def test_a_proxy_and_another_place_of_gradios_are_left_out(
+    make_run: Callable[..., Path], name: str, value: str
+) -> None:
+    environment = os.environ | {name: value}
     words = [sys.executable, ROOT / "scripts" / "demo.py", make_run(), "--device", "cpu"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:

@@ -92,6 +92,7 @@ def test_a_key_of_a_data_set_that_is_not_chosen_is_told(evaluate, word: str) -> 
     [
         ("+protocl=all", "protocl is no setting: did you mean protocol?"),
         ("seed=1", "seed is no setting of evaluate.py: it is one of train.py"),
+        ("+run=RUN", "run is no setting: did you mean checkpoint?"),
         ("batchsize=1", "batchsize is no setting: --help lists them"),
         ("data=null", "data=null: leave it out, or choose one of demo, "),
     ],
@@ -125,6 +126,27 @@ def test_own_pairs_are_scored_whole_and_the_first_line_says_so(evaluate, make_ru
     assert ended.code == 0, ended.err
     assert "pairs, all: 10 images (10 of 10 pairs, for they are other data" in ended.out.splitlines()[0]
     assert len(read_report(run / "evaluation-pairs-all")["scores"]) == 10
+
+
+def test_the_first_line_comes_before_what_is_said_of_the_data(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
+    make_run()
+    write_pairs(tmp_path / "own" / "Test", range(30, 33))
+    (tmp_path / "own" / "Test" / "low" / "notes.txt").write_text("x")
+    ended = evaluate("data=pairs", f"data.root={tmp_path}/own", f"out={tmp_path}/out")
+    assert ended.code == 0, ended.err
+    first, *others = ended.out.splitlines()
+    assert "pairs, test: 3 images (3 of 3 pairs, the test part of the data)" in first
+    told = [line for line in others if line.startswith(("data=pairs, test: ", "passed over in "))]
+    assert [line.split()[-1] for line in told] == [str(tmp_path / "own" / "Test" / "high"), ".txt"]
+
+
+def test_what_is_said_of_the_data_stands_before_an_error_too(evaluate, make_run, tmp_path: Path, write_pairs) -> None:
+    make_run()
+    write_pairs(tmp_path / "own" / "Test", range(40, 42))
+    (tmp_path / "own" / "Test" / "high" / "40.png").write_bytes(b"")
+    ended = evaluate("data=pairs", f"data.root={tmp_path}/own")
+    assert ended.out.startswith(f"data=pairs, test: {tmp_path}")
+    assert_refused(ended, "40.png")
 
 
 def test_images_too_small_to_score_are_named(evaluate, make_run, tmp_path: Path, write_pairs) -> None:

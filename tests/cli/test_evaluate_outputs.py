@@ -40,6 +40,9 @@ def test_a_folder_is_scored_as_a_run_is(evaluate, outputs: Path, pairs_root: Pat
     assert report["intervals"]["psnr"] == pytest.approx([OFF_BY_TEN] * 2, abs=1e-3)
     assert report["protocols"]["RGB"]["psnr"] == pytest.approx(OFF_BY_TEN, abs=1e-3)
     assert "the model alone" not in ended.out
+    (brightness,) = [line for line in ended.out.splitlines() if line.startswith("overall brightness")]
+    assert "is left out" in brightness
+    assert brightness in report["remarks"]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,13 @@ def test_the_full_recipe_fits_a_card_of_8_gb(run_script: Callable[..., Ended], e
     assert 500 < row(ended.out, "peak of a training step") < 0.8 * 8192  # the rest is the driver's and the screen's
 
 
+@pytest.mark.parametrize("budget", ["0GiB", "0.0M", "-1GiB"])
+def test_a_budget_of_nothing_is_refused(plan: Callable[..., Ended], budget: str) -> None:
+    ended = plan(f"--budget={budget}")
+    assert (ended.code, ended.out) == (2, "")
+    assert budget in ended.err.splitlines()[-1]
+
+
 def test_a_budget_is_told_as_people_write_it(plan: Callable[..., Ended]) -> None:
     said = [plan("--budget", text).out.split("largest that fits into ")[1] for text in ("8GiB", "8GB", "8g", "8192M")]
     assert said == said[:1] * 4

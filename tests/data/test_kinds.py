@@ -26,9 +26,10 @@ def smooth() -> np.ndarray:
     return np.stack((x * 4, y * 6, 255 - x * 4), 2).astype(np.uint8)
 
 
-def write_raw(path: Path, value: int) -> None:
+def write_raw(path: Path, value: int, about_it: bool = True) -> None:
     """A DNG of 64x96 px (Adobe, "Digital Negative Specification", 1.4): a grey card in a light of which the sensor sees
-    half as much red as green, below a small preview that is blue all over."""
+    half as much red as green, below a small preview that is blue all over. Without `about_it` the file says no camera,
+    no colours and no white balance."""
     sensor = np.full((64, 96), value, np.uint16)
     sensor[::2, ::2] //= 2  # red
     preview = np.full((24, 32, 3), (0, 0, 255), np.uint8)
@@ -46,7 +47,7 @@ def write_raw(path: Path, value: int) -> None:
         (50717, 3, 1, 65535, True),  # WhiteLevel
     ]
     with tifffile.TiffWriter(path) as file:
-        file.write(preview, photometric="rgb", subifds=1, subfiletype=1, extratags=about, metadata=None)
+        file.write(preview, photometric="rgb", subifds=1, subfiletype=1, extratags=about * about_it, metadata=None)
         file.write(sensor, photometric="cfa", subfiletype=0, extratags=mosaic, metadata=None)
 
 
@@ -94,6 +95,14 @@ def test_raw_is_developed_with_the_cameras_white_balance_and_16_bits(tmp_path: P
     ((_, target),) = pair_with_targets(tmp_path, tmp_path / "out", overwrite=False)
     write_photo(target, photo, photo.tensor(), 95)
     assert (target.name, read_photo(target).pixels.dtype) == ("shot.png", np.uint16)
+
+
+def test_raw_that_says_nothing_of_its_camera_is_developed(tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    write_raw(tmp_path / "shot.dng", 6554, about_it=False)
+    photo = read_photo(tmp_path / "shot.dng")
+    assert (photo.pixels.dtype, photo.pixels.shape, photo.exif) == (np.uint16, (64, 96, 3), b"")
+    assert np.ptp(photo.pixels[8:-8, 8:-8].reshape(-1, 3).mean(0)) < 300  # grey, and not the preview's blue
 
 
 def test_raw_trains_and_counts_by_its_own_size(tmp_path: Path) -> None:

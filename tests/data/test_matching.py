@@ -8,7 +8,7 @@ import pytest
 from enhance.data.matching import match_pairs
 from enhance.data.open import open_data
 from enhance.errors import DataError
-from enhance.settings.schema import DataSettings
+from enhance.settings.schema import DataSettings, OnError
 
 WriteFolder = Callable[..., Path]
 
@@ -56,6 +56,42 @@ def test_numbers_are_never_cut_nor_names_guessed(write_folder: WriteFolder) -> N
     pattern = cure.split("data.pattern=")[1].split()[0]
     fits, other = write_folder("x", ["7_dark.png"]), write_folder("y", ["7.jpg"])
     assert len(match_pairs(fits, other, pattern)) == 1  # the example that is given is one
+
+
+def test_images_without_a_partner_are_told_with_what_helps(
+    write_folder: WriteFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder("set/low", ["1.png", "2.png", "3.png", "4.png"], shade=5)
+    write_folder("set/normal", ["1.png", "2.png", "3.jpg", "5.png"])
+    data = DataSettings(name="pairs", root=str(tmp_path / "set"))
+    with pytest.raises(DataError) as refused:
+        open_data(data).listed  # noqa: B018
+    which, cure = str(refused.value).splitlines()
+    assert "for 1 of its images: 4.png" in which
+    assert "for 1 of its images: 5.png" in which
+    assert cure.startswith("names are equal, or differ by one prefix and suffix a side")
+    assert "data.pattern=KEY_dark:KEY" in cure
+    assert "data.on_error=skip" in cure
+    skipping = DataSettings(name="pairs", root=str(tmp_path / "set"), on_error=OnError.skip)
+    whole = open_data(skipping).whole
+    assert whole is not None
+    assert whole.names == ["1", "2", "3"]
+    assert [line.split(": ")[2] for line in capsys.readouterr().out.splitlines()] == [
+        "4.png; left out",
+        "5.png; left out",
+    ]
+
+
+def test_a_pattern_names_those_alone_of_a_rule_that_does_not_fit_all(write_folder: WriteFolder) -> None:
+    low, normal = (
+        write_folder("l", ["a_low.png", "b_low.png", "c_low.png"]),
+        write_folder("n", ["a_hi.png", "b_hi.png"]),
+    )
+    with pytest.raises(DataError, match=r"no names fit: .*\n.*the same for all of them; .*data\.pattern="):
+        match_pairs(low, normal)
+    with pytest.raises(DataError, match=r"no partner in .* for 1 of its images: c_low\.png\n.*data\.on_error=skip"):
+        match_pairs(low, normal, "KEY_low:KEY_hi")
+    assert [pair.name for pair in match_pairs(low, normal, "KEY_low:KEY_hi", skip=True)] == ["a_low", "b_low"]
 
 
 def test_a_pattern_pairs_the_rest(write_folder: WriteFolder, tmp_path: Path) -> None:

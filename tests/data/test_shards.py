@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from enhance.data import kinds
 from enhance.data.batches import training_batches
 from enhance.data.open import open_data
 from enhance.data.scenes import perceptual_hash
@@ -18,6 +19,7 @@ from enhance.data.shards import Member
 from enhance.errors import DataError
 from enhance.settings.schema import DataSettings
 from tests.data.conftest import draw_scene, training_and_validation
+from tests.data.test_kinds import write_raw
 
 WriteShard = Callable[..., Path]
 
@@ -221,3 +223,36 @@ def test_archives_without_a_pair_say_what_they_hold(write_shard: WriteShard, tmp
     write_shard("a.tar", range(0), {"1_low.png": b"", "1.json": b""})
     with pytest.raises(DataError, match=r"they hold 1_low\.png, 1\.json; a pair is KEY\.low\.png and KEY\.normal\.png"):
         open_data(data).training  # noqa: B018
+
+
+def test_camera_raw_is_a_side_too(write_shard: WriteShard, tmp_path: Path) -> None:
+    pytest.importorskip("rawpy")
+    write_raw(tmp_path / "shot.dng", 6554)
+    raw = (tmp_path / "shot.dng").read_bytes()
+    more = {
+        f"{key}.{side}": data
+        for key in "ab"
+        for side, data in (("low.dng", raw), ("gt.png", encoded(draw_scene(1, 64, 96))))
+    }
+    root = write_shard("train.tar", range(0), more).parent
+    whole = open_data(DataSettings(name="shards", root=str(root))).whole
+    assert whole is not None
+    assert (whole.names, whole.sizes) == (["a", "b"], [(64, 96)] * 2)
+    low, _ = whole.whole(0)
+    assert low[:, 8:-8, 8:-8].mean() * 255 == pytest.approx(89, abs=2)  # a tenth of white in sRGB, IEC 61966-2-1
+
+
+def test_kinds_whose_package_is_missing_are_told(
+    write_shard: WriteShard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kinds, "_HAS_HEIC", False)
+    monkeypatch.setattr("enhance.data.shards.SUFFIXES", (".png",))
+    data = DataSettings(
+        name="shards", root=str(write_shard("train.tar", range(2), {"x.low.heic": b"", "x.gt.heic": b""}).parent)
+    )
+    assert len(open_data(data).listed["training"]) == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("2 images: x.low.heic, x.gt.heic; pip install -e '.[photos]' for .heic")
+    write_shard("train.tar", range(0), {"x.low.png": pair(1)["01.low.png"], "x.gt.heic": b""})
+    with pytest.raises(DataError, match=r"1 images have no partner: .*pip install -e '\.\[photos\]' for \.heic$"):
+        open_data(data).listed  # noqa: B018

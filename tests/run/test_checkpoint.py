@@ -191,6 +191,8 @@ def test_where_there_is_no_checkpoint_it_is_told(tmp_path: Path) -> None:
         locate(None, str(tmp_path))
     with pytest.raises(CheckpointError, match=r"gone: no such file or folder; give a run folder or a \.pt file"):
         locate(str(tmp_path / "gone"), str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"^the name of a run or checkpoint is empty; is a variable of the shell"):
+        locate("", str(tmp_path))
     with pytest.raises(CheckpointError, match=r"best\.pt in this folder; give a run folder"):
         locate(str(tmp_path), str(tmp_path))
     with pytest.raises(CheckpointError, match=r"cannot be read \(.*\); give a run folder or a \.pt file"):

@@ -44,6 +44,8 @@ def test_places_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("norm=gn,bn", "norm=gn,bn: give one value"),  # for scripts/plan_memory.py
         ("steps=10", r"steps is no setting: did you mean schedule.steps\?"),
         ("lr=1", r"lr is no setting: did you mean optimizer.lr\?"),
+        ("init=RUN", r"init is no setting: did you mean init_from\?"),
+        ("pretrained=RUN", r"pretrained is no setting: did you mean init_from\?"),
         (
             "checkpoint=RUN",
             "checkpoint is no setting of train.py: it is one of evaluate.py; train.py --help lists them",
