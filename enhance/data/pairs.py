@@ -10,6 +10,8 @@ from torch import Tensor
 from enhance.data.cache import OpenedImage
 from enhance.data.camera import darken
 from enhance.data.images import shortened, to_tensor
+from enhance.data.light import View
+from enhance.data.processing import shrunk
 from enhance.settings.schema import CameraSettings
 
 
@@ -95,11 +97,16 @@ class CameraPairs(_NormalImages):
     def whole(self, index: int) -> tuple[Tensor, Tensor]:
         normal = self._normal[index].pixels()
         rng = np.random.default_rng([self._camera.seed, zlib.crc32(self.names[index].encode())])
-        return to_tensor(darken(normal, self._camera, rng)), to_tensor(normal)
+        low, normal = darken(normal, self._camera, rng)
+        return to_tensor(low), to_tensor(normal)
 
     def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        (normal,) = random_crop((self._normal[index].pixels(),), size, rng)
-        return darken(normal, self._camera, rng), normal
+        photograph, camera, taken = self._normal[index].pixels(), self._camera, size
+        if camera.shrink_most > 1:
+            taken = int(size * min(np.exp(rng.uniform(0, np.log(camera.shrink_most))), min(self.sizes[index]) / size))
+        (normal,) = random_crop((photograph,), taken, rng)
+        view = View.anywhere(taken, size, self.sizes[index], rng) if camera.light_differs else None
+        return darken(shrunk(normal, size), camera, rng, view)
 
 
 class Part:
