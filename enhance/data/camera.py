@@ -86,7 +86,7 @@ def _stops(
     Args:
         kept: what back light gives back to bright places, at most: what the exposure took.
     """
-    stops = np.zeros((1, 1), np.float32)
+    stops: np.ndarray = np.zeros((1, 1), np.float32)
     if camera.light_field_ev:
         stops = stops + field(view, camera.light_field_ev, rng)
     if camera.back_light_share and rng.random() < camera.back_light_share:
