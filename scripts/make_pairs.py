@@ -18,7 +18,7 @@ from enhance.errors import exit_on_user_error
 from enhance.settings.checks import check
 from enhance.settings.schema import CameraSettings, DataSettings, Settings
 
-CAMERA = dataclasses.fields(CameraSettings)
+CAMERA = [field for field in dataclasses.fields(CameraSettings) if field.name != "shrink_most"]  # that of crops
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -30,7 +30,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--val-share", type=float, default=0.1, help="part for eval15, whole scenes at a time")
     for field in CAMERA:
         option = "--" + field.name.replace("_", "-")
-        parser.add_argument(option, type=type(field.default), default=field.default, help=field.metadata["meaning"])
+        parser.add_argument(
+            option,
+            type=float if field.default is None else type(field.default),
+            default=field.default,
+            help=field.metadata["meaning"],
+        )
     return parser.parse_args()
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 from enhance.data.cache import OpenedImage
 from enhance.data.camera import darken
 from enhance.data.images import grey, shortened, to_tensor
+from enhance.data.light import View
+from enhance.data.processing import shrunk
 from enhance.settings.schema import CameraSettings
 
 
@@ -110,12 +112,18 @@ class CameraPairs(_NormalImages):
         return to_tensor(low), to_tensor(normal)
 
     def crop(self, index: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        (normal,) = random_crop((self._normal[index].pixels(),), size, rng)
-        return self._photographed(normal, rng)
+        photograph, camera, taken = self._normal[index].pixels(), self._camera, size
+        if camera.shrink_most > 1:
+            taken = int(size * min(np.exp(rng.uniform(0, np.log(camera.shrink_most))), min(self.sizes[index]) / size))
+        (normal,) = random_crop((photograph,), taken, rng)
+        view = View.anywhere(taken, size, self.sizes[index], rng) if camera.light_differs else None
+        return self._photographed(shrunk(normal, size), rng, view)
 
-    def _photographed(self, normal: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _photographed(
+        self, normal: np.ndarray, rng: np.random.Generator, view: View | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What the camera, which sees colours, makes of (H, W, 3), and this; both grey where they are to be."""
-        low = darken(normal, self._camera, rng)
+        low, normal = darken(normal, self._camera, rng, view)
         return (grey(low), grey(normal)) if self._channels == 1 else (low, normal)
 
 

@@ -55,7 +55,7 @@ class Member:
     def size(self) -> tuple[int, int]:
         """Height and width, from the head of the file; a camera's raw one is developed for it."""
         if is_raw(self.name):
-            height, width, _ = self.pixels().shape
+            height, width, _ = self.pixels(3).shape
             return height, width
         try:
             return self._size(min(_HEAD, self.length))

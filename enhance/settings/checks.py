@@ -10,6 +10,12 @@ from typing import Any
 from enhance.errors import SettingsError, script
 from enhance.settings.schema import CameraSettings, DataSettings, EvaluationSettings, Settings, flat
 
+RANGES = (  # of a camera
+    ("exposure_min_ev", "exposure_max_ev"),
+    ("full_well_min_electrons", "full_well_electrons"),
+    ("jpeg_min_quality", "jpeg_max_quality"),
+)
+
 
 def check(settings: Settings) -> None:
     """Check every bound that stands at a field, and what several settings must meet together; a `SettingsError` names
@@ -17,9 +23,10 @@ def check(settings: Settings) -> None:
     check_bounds(settings)
     cameras = {f"data.other_cameras.{name}": camera for name, camera in settings.data.other_cameras.items()}
     for key, camera in ({"data.camera": settings.data.camera} | cameras).items():
-        darkest, brightest = camera.exposure_min_ev, camera.exposure_max_ev
-        if darkest > brightest:
-            raise SettingsError(f"{key}.exposure_min_ev={darkest} is above exposure_max_ev={brightest}: swap them")
+        for least, most in RANGES:
+            low, high = getattr(camera, least), getattr(camera, most)
+            if low is not None and low > high:
+                raise SettingsError(f"{key}.{least}={low} is above {most}={high}: swap them")
     if (settings.schedule.steps is None) == (settings.schedule.epochs is None):
         raise SettingsError("schedule.steps and schedule.epochs: give one, the other is null: schedule.steps=null")
     for key, name in (("name", settings.name), ("sweep", settings.sweep)):

@@ -68,7 +68,28 @@ class CameraSettings:
     blue_gain: float = option(1.0, "gain of blue relative to green", above=0)
     full_well_electrons: float = option(20000.0, "electrons of a pixel that is white in the photograph", least=1)
     read_noise_electrons: float = option(4.0, "standard deviation of the sensor's own noise, in electrons", least=0)
+    full_well_min_electrons: float | None = option(
+        None, "full_well_electrons is drawn between this and that, log-uniformly; null: always that", least=1
+    )
+    row_noise_electrons: float = option(0.0, "standard deviation of what a row has in common, in electrons", least=0)
+    black_offset_electrons: float = option(0.0, "standard deviation of each channel's error at black", least=0)
+    demosaic_share: float = share(0.0, "of the photographs with noise as a Bayer mosaic's interpolation leaves it")
+    right_share: float = share(0.0, "of the photographs that are exposed right already")
+    light_field_ev: float = option(0.0, "the light differs over a photograph by up to so many stops", least=0)
+    back_light_share: float = share(0.0, "of the photographs in which what is bright keeps its light")
+    lamps_share: float = share(0.0, "of the photographs in which lamps are added, to both images")
+    tone_spread: float = option(0.0, "standard deviation of the log exponent of the tone curve, on sRGB", least=0)
+    smear_share: float = share(0.0, "of the photographs that a phone's denoiser has smeared")
+    jpeg_share: float = share(0.0, "of the photographs that are JPEG, once or twice")
+    jpeg_min_quality: int = option(50, "worst quality of JPEG", least=1, most=100)
+    jpeg_max_quality: int = option(98, "best quality of JPEG", least=1, most=100)
+    shrink_most: float = option(1.0, "training photographs are shrunk by up to this factor before", least=1)
     seed: int = option(0, "seed of validation: the same images for every run", least=0, most=2**63 - 1)
+
+    @property
+    def light_differs(self) -> bool:
+        """Whether the light depends on the place in the photograph."""
+        return self.light_field_ev > 0 or self.lamps_share > 0
 
 
 @dataclass
