@@ -29,7 +29,7 @@ _EXPOSURE = ModelSettings(
     context=False,
     brightened=False,
 )
-_GUIDE = replace(_EXPOSURE, context=True)  # of `ExposedUNet`
+_GUIDE = replace(_EXPOSURE, width=8, context=True)  # of `ExposedUNet`
 _INITS: dict[str, Callable[..., Tensor]] = {
     "kaiming": partial(nn.init.kaiming_normal_, a=0.2, nonlinearity="leaky_relu"),  # He et al. 2015
     "xavier": nn.init.xavier_normal_,  # Glorot and Bengio 2010

@@ -14,7 +14,7 @@ from enhance.models.unet import UNet
 
 _COPY = 128  # pixels a side of the copy that the guide sees
 _USUAL = 0.45  # mean grey value of normal-light photographs, from which the guide departs
-_COMPARED = 4  # pixels a side that become one where the guide's own loss is taken: noise is not its concern
+_WEIGHT = 0.1  # of an error of one stop, so that it does not rule the norm of all gradients
 
 
 class ExposedUNet(ResidualUNet):
@@ -56,8 +56,7 @@ class ExposedModel(EnhancementModel):
     """`network`, but no brighter than `MOST_GAIN` allows: black stays black.
 
     In training the image is exposed to the target's mean grey value, so that the network learns colour and detail at
-    any brightness. The guide learns beside it, by the mean absolute error of the exposed image alone, and stops early
-    where a data set has few brightnesses.
+    any brightness. The guide learns those stops beside it, and stops early where a data set has few brightnesses.
     """
 
     network: ExposedUNet
@@ -66,17 +65,16 @@ class ExposedModel(EnhancementModel):
         super().__init__(network)
 
     def enhance(self, image: Tensor, run: RunNetwork) -> Tensor:
-        output = run(self.network, image)
+        output = run(self.network, image).clamp_(0, 1)
         # Of an almost black photograph the network makes a little something.
-        grey = mean_grey(output.clamp(0, 1)).clamp(min=1e-6)
-        return output.mul_((MOST_GAIN * mean_grey(image) / grey).clamp(max=1))
+        limit = MOST_GAIN * mean_grey(image) / mean_grey(output).clamp(min=1e-6)
+        return output.mul_(limit.clamp(max=1))
 
     def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        predicted = expose(low, self.network.gain(low))
-        difference = F.avg_pool2d(predicted, _COMPARED) - F.avg_pool2d(normal, _COMPARED)
+        predicted = self.network.gain(low)
         with torch.no_grad():
             met = stops_to(low, mean_grey(normal))
-        return self.network(low, met).float(), {"exposure": difference.abs().mean()}
+        return self.network(low, met).float(), {"exposure": _WEIGHT * (predicted - met).abs().mean()}
 
     def early_parameters(self) -> list[nn.Parameter]:
         return list(self.network.guide.parameters())
