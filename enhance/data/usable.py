@@ -43,8 +43,22 @@ def usable_pairs(
     skipped += [f"{sizes} differ in size" for sizes in odd]
     if not opened:
         raise DataError(f"none of the images can be used: {shortened(skipped)}")
+    if data.through_camera and data.darkest > 0:
+        opened = _bright_enough(opened, data.darkest)
     _tell_doubts([pair for pair in opened if pair.low is not None])
     return opened
+
+
+def _bright_enough(pairs: list[Pair[OpenedImage]], darkest: float) -> list[Pair[OpenedImage]]:
+    """The photographs whose mean grey value is at least that: a night is no target for a dark day."""
+    pixels = (pair.normal.pixels()[::_STEP, ::_STEP] for pair in pairs)
+    greys = [float(np.mean(each @ np.array([0.299, 0.587, 0.114]))) / 255 for each in pixels]
+    dark = [pair.name for pair, grey in zip(pairs, greys, strict=True) if grey < darkest]
+    if len(dark) == len(pairs):
+        raise DataError(f"data.darkest={darkest}: all {len(pairs)} photographs are darker; lower it")
+    if dark:
+        tell(f"{len(dark)} of {len(pairs)} photographs are darker than data.darkest={darkest}: {shortened(dark)}")
+    return [pair for pair, grey in zip(pairs, greys, strict=True) if grey >= darkest]
 
 
 def size_text(image: OpenedImage) -> str:

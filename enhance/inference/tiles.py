@@ -109,7 +109,7 @@ def _run_in_tiles(network: ResidualUNet, image: Tensor, side: int, device: torch
         for tile in tiles:
             yield tile, _reflected(image, sides, tile).to(device)
 
-    names = _whole_image_layers(network, device)
+    names = _whole_image_layers(network, gain, device)
     if names:
         network = copy.deepcopy(network)
     for name in names:
@@ -134,7 +134,7 @@ def _reflected(image: Tensor, sides: list[int], tile: Tile) -> Tensor:
     return nn.functional.pad(window, beyond, mode="reflect") if any(beyond) else window
 
 
-def _whole_image_layers(network: ResidualUNet, device: torch.device) -> list[str]:
+def _whole_image_layers(network: ResidualUNet, gain: Tensor | None, device: torch.device) -> list[str]:
     """Names of the layers that take something from the whole image, in the order in which they come."""
     if lacks_running_statistics(network):
         cure = "raise --max-memory, or train with norm.track_running_stats=true"
@@ -145,7 +145,7 @@ def _whole_image_layers(network: ResidualUNet, device: torch.device) -> list[str
             if hasattr(module, "as_affine"):
                 hook = module.register_forward_pre_hook(lambda _, __, name=name: names.append(name))
                 hooks.enter_context(hook)
-        network(torch.zeros(1, network.channels, network.multiple, network.multiple, device=device))
+        network.enhance_part(torch.zeros(1, network.channels, network.multiple, network.multiple, device=device), gain)
     return names
 
 

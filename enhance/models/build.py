@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from enhance.models.blocks import Context
+from enhance.models.exposed import ExposedModel, ExposedUNet
 from enhance.models.model import EnhancementModel, ExposureModel
 from enhance.models.norm_factory import norm_factory
 from enhance.models.residual import ResidualUNet
@@ -28,7 +29,7 @@ _EXPOSURE = ModelSettings(
     context=False,
     brightened=False,
 )
-
+_GUIDE = replace(_EXPOSURE, width=8, context=True)  # of `ExposedUNet`
 _INITS: dict[str, Callable[..., Tensor]] = {
     "kaiming": partial(nn.init.kaiming_normal_, a=0.2, nonlinearity="leaky_relu"),  # He et al. 2015
     "xavier": nn.init.xavier_normal_,  # Glorot and Bengio 2010
@@ -38,6 +39,9 @@ _INITS: dict[str, Callable[..., Tensor]] = {
 
 def build_model(model: ModelSettings, norm: NormSettings, checkpoint_activations: bool = False) -> EnhancementModel:
     """The model that the settings describe, in training mode, on the CPU. Raises as `norm_factory`."""
+    if model.exposed:
+        unet, guide = (_unet(*each, checkpoint_activations) for each in ((model, norm), (_GUIDE, NormSettings("none"))))
+        return ExposedModel(ExposedUNet(unet, model.unshuffle, model.channels, guide))
     network = _network(model, norm, checkpoint_activations)
     if not model.exposure:
         return EnhancementModel(network)
@@ -47,6 +51,12 @@ def build_model(model: ModelSettings, norm: NormSettings, checkpoint_activations
 
 
 def _network(model: ModelSettings, norm: NormSettings, checkpoint_activations: bool) -> ResidualUNet:
+    unet = _unet(model, norm, checkpoint_activations)
+    return ResidualUNet(unet, model.unshuffle, model.brightened, model.channels)
+
+
+def _unet(model: ModelSettings, norm: NormSettings, checkpoint_activations: bool) -> Callable[[int, int], UNet]:
+    """Channels in and out -> a U-Net with its first weights."""
     build_norm = norm_factory(model, norm)
 
     def unet(c_in: int, c_out: int) -> UNet:
@@ -57,7 +67,7 @@ def _network(model: ModelSettings, norm: NormSettings, checkpoint_activations: b
         _initialize(drawn, seed, model.init, model.init_scale)
         return drawn
 
-    return ResidualUNet(unet, model.unshuffle, model.brightened, model.channels)
+    return unet
 
 
 def _initialize(unet: UNet, seed: int, init: str, scale: float) -> None:

@@ -40,10 +40,11 @@ class ResidualUNet(nn.Module):
         self.multiple = unshuffle * self.unet.multiple
         self.reach = unshuffle * (self.unet.reach + 1)  # pixels, as `UNet.reach`: a position is a square of them
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, gain: Tensor | None = None) -> Tensor:
+        gain = self.gain(image) if gain is None else gain
         height, width = image.shape[-2:]
         sides = reflected_sides(height, width, self.multiple)
-        enhanced = self.enhance_part(F.pad(image, sides, mode="reflect"), self.gain(image))
+        enhanced = self.enhance_part(F.pad(image, sides, mode="reflect"), gain)
         if torch.compiler.is_exporting() and isinstance(height, int):  # of one size: OpenCV 4 knows no negative padding
             return enhanced[..., sides[2] : sides[2] + height, sides[0] : sides[0] + width]
         return F.pad(enhanced, [-side for side in sides])  # a slice would bind torch.export to one kind of size

@@ -41,6 +41,9 @@ def check(settings: Settings) -> None:
     if settings.objective.perceptual and settings.model.channels != 3:
         reason = f"VGG-16 sees 3 channels, and model.channels={settings.model.channels}: leave one out"
         raise SettingsError(f"objective.perceptual={settings.objective.perceptual}: {reason}")
+    if settings.model.exposed and (settings.model.exposure or settings.model.brightened):
+        cure = "give model.exposure=false model.brightened=false too"
+        raise SettingsError(f"model.exposed=true takes the place of model.exposure and model.brightened: {cure}")
     multiple = settings.model.unshuffle * 2**settings.model.depth
     if multiple > 32:
         bound = "at most 32, so that images of 16 px still pass; lower model.depth or model.unshuffle"

@@ -118,6 +118,7 @@ class DataSettings:
     exposure_crops: int = option(16000, "with exposure_epochs: the fewest crops, however few the images", least=1)
     training_images: int | None = option(None, "train on so many images, spread over all; null: all", least=1)
     validation_share: float = share(0.1, "share of the training pairs held out, whole scenes at a time")
+    darkest: float = share(0.0, "photos, demo: mean grey value below which a photograph is left out as a target")
     on_error: OnError = option(
         OnError.fail, "what to do with an image that cannot be decoded or has no partner, or a pair of two sizes"
     )
@@ -173,6 +174,7 @@ class ModelSettings:
     context: bool = option(False, "add the channel means of the whole image on each way down")
     exposure: bool = option(True, "a second, small U-Net without norms sets the overall brightness")
     brightened: bool = option(True, "the U-Net also sees the image at one overall brightness")
+    exposed: bool = option(False, "a small U-Net on a small copy says how far to expose it, instead of both")
 
 
 @dataclass

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.processes import ROOT, Ended
 
@@ -24,7 +25,7 @@ EXPERIMENTS = {  # what of each is swept here; the length and the size are TINY
     "few_photographs": ("norm=bn", "data.training_images=2,3"),
     "recipe": ("norm=bn,gn", "objective.ssim=0"),
 }
-ON_PHOTOGRAPHS = {"small_batch_photos", "another_camera"}  # have tests of their own
+ON_PHOTOGRAPHS = {"small_batch_photos", "another_camera", "any_photo"}  # have tests of their own
 SINGLE = {"lol_v1", "lol_v2"}  # recipes: one run each
 
 
@@ -307,3 +308,17 @@ def test_where_the_tables_cannot_be_written_is_told(run_script: Callable[..., En
     for out in (tmp_path / "file", tmp_path / "file" / "out"):
         ended = run_script("scripts/study_report.py", ROOT / "docs" / "study" / "runs.csv", "--out", out)
         assert (ended.code, ended.err.startswith(f"error: {out}: cannot be written (")) == (2, True), ended.err
+
+
+def test_any_photo_learns_from_photographs(run_script: Callable[..., Ended], tmp_path: Path, pairs_root: Path) -> None:
+    """Its camera, and its model, which evaluate.py scores as any other."""
+    photographs = tmp_path / "photographs"
+    shutil.copytree(pairs_root / "our485" / "high", photographs)
+    Image.new("RGB", (96, 96), (5, 5, 9)).save(photographs / "night.png")
+    places = (f"data.root={photographs}", f"runs={tmp_path / 'runs'}")
+    short = ("schedule.steps=2", "data.crop=32", "batch_size=2", "data.validation_share=0.3", "model.width=8")
+    ended = run_script("train.py", "experiment=any_photo", *places, *short)
+    assert ended.code == 0, ended.err
+    assert "1 of 9 photographs are darker than data.darkest=0.3: night.png" in ended.out, ended.out
+    ended = run_script("evaluate.py", f"runs={tmp_path / 'runs'}")
+    assert ended.code == 0, ended.err

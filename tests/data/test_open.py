@@ -250,3 +250,16 @@ def test_training_on_few_of_the_images(settings: Callable[..., DataSettings]) ->
     data.training_images = 9
     with pytest.raises(DataError, match=r"data\.training_images=9: there are 8"):
         training_and_validation(data)
+
+
+def test_photographs_that_are_dark_themselves_are_no_targets(tmp_path: Path) -> None:
+    for grey in (20, 100, 140, 200):
+        Image.effect_noise((96, 96), 30).point(lambda value, grey=grey: value - 128 + grey).convert("RGB").save(
+            tmp_path / f"{grey}.png"
+        )
+    data = DataSettings(name="photos", root=str(tmp_path), crop=32, validation_share=0.3, darkest=0.3)
+    train, validation = training_and_validation(data)
+    assert sorted(train.names + validation.names) == ["100.png", "140.png", "200.png"]
+    data.darkest = 0.9
+    with pytest.raises(DataError, match=r"^data\.darkest=0\.9: all 4 photographs are darker; lower it"):
+        training_and_validation(data)

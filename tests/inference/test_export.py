@@ -90,6 +90,7 @@ def test_the_enhancers_images_at_any_size(norm: str) -> None:
         {"unshuffle": 1},
         {"context": True, "depth": 3},
         {"exposure": True, "brightened": True},
+        {"exposed": True, "context": True},
     ],
 )
 def test_other_u_nets(options: dict) -> None:

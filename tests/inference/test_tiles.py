@@ -56,6 +56,16 @@ def test_tiles_give_what_the_whole_image_gives(norm: str, context: bool) -> None
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
+def test_tiles_are_exposed_as_the_whole_is() -> None:
+    model = trained(NormSettings("in"), exposed=True, context=True)
+    image = two_halves(600, 700)
+    with torch.inference_mode():
+        whole, stops = model(image[None])[0], model.network.gain(image[None])
+        tiled = enhance_tiles(model, image, 520, CPU)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-5)
+    assert stops.abs().item() > 0.1
+
+
 def test_the_exposure_of_tiles_is_that_of_the_whole() -> None:
     model = trained(NormSettings("in"), exposure=True, brightened=True)
     image = two_halves(600, 700)
