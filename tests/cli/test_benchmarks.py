@@ -77,3 +77,22 @@ def test_processes_beside_one(run_script: Callable[..., Ended]) -> None:
     assert ended.code == 0, ended.err
     assert "2 processes: " in ended.out
     assert "each works at " in ended.out
+
+
+def test_real_photographs(run_script: Callable[..., Ended], make_run, pairs_root: Path, tmp_path: Path) -> None:
+    run, root, sheet = make_run(), pairs_root / "our485", tmp_path / "sheet.png"
+    words = ("--pairs", f"MINE={root}", "--bright", root / "high", "--dark", root / "low", "--out", sheet)
+    ended = run_script("benchmarks/real_photos.py", run, *words, "--count", "3", "--device", "cpu")
+    assert ended.code == 0, ended.err
+    as_it_is, _ = cells(ended.out, "right: to itself")[1:]
+    assert as_it_is == "inf"
+    as_it_is, result = map(float, cells(ended.out, "MINE: grey")[1:])
+    assert -1 < as_it_is < 0
+    assert result != as_it_is
+    assert [float(each) for each in cells(ended.out, "dark: burnt %")[1:]] >= [0, 0]
+    assert sheet.is_file()
+    ended = run_script("benchmarks/real_photos.py", run, "--pairs", "MINE")
+    assert (ended.code, ended.err) == (
+        2,
+        "error: --pairs MINE: write NAME=DIR, a folder of pairs that are not parted yet\n",
+    )
