@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from enhance.errors import SettingsError
 from enhance.models.exposure import MOST_STOPS, expose, stops_to
 
+_SAMPLED = 96  # pixels a side that tell the brightness of all
 _ROWS = 256  # that are exposed at once: a photograph may be large
 
 
@@ -39,7 +41,9 @@ class Brightness:
     def set(self, image: Tensor) -> Tensor:
         """(C, H, W) in [0, 1], in place."""
         if self.grey is not None:
-            stops = stops_to(image[None], self.grey)
+            # Of single pixels: means of several would be those of a smoother image.
+            sample = F.interpolate(image[None], (_SAMPLED, _SAMPLED), mode="nearest")
+            stops = stops_to(sample, self.grey, _SAMPLED)
         elif self.stops:
             stops = image.new_full((1, 1, 1, 1), self.stops)
         else:
