@@ -2,16 +2,20 @@
 
 import argparse
 import glob
+import sys
 import time
 from pathlib import Path
 
+from enhance.data.images import read_image, to_tensor
 from enhance.data.kinds import SUFFIXES
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation.variants import check_statistics
 from enhance.inference.adapt import FEWEST, adapt
+from enhance.inference.brightness import Brightness
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.photos import enhance_files, pair_with_targets
+from enhance.models.brightness import mean_grey
 from enhance.norm.recalibrate import batch_norms
 from enhance.run import checkpoint
 
@@ -28,6 +32,14 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already there")
     parser.add_argument("--strength", type=float, default=1, help="0 leaves the photograph as it is (default: 1)")
+    bright = parser.add_mutually_exclusive_group()
+    bright.add_argument(
+        "--brightness",
+        default="auto",
+        metavar="auto|0..1|+1EV",
+        help="of the result: as the model sets it, a mean grey value, or stops more or less; black and white stay",
+    )
+    bright.add_argument("--like", type=Path, metavar="PHOTO", help="as bright as this photograph")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG, WebP, AVIF and HEIC, 1 to 100 (default: 95)")
     parser.add_argument(
         "--max-memory",
@@ -43,7 +55,8 @@ def parse_arguments() -> argparse.Namespace:
         f"saw (AdaBN); needs a folder of at least {FEWEST}",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    return parser.parse_args()
+    # argparse takes -1EV for an option.
+    return parser.parse_args("\0".join(sys.argv[1:]).replace("--brightness\0-", "--brightness=-").split("\0"))
 
 
 def found(words: list[str]) -> list[Path]:
@@ -63,6 +76,9 @@ def enhance() -> None:
         raise SettingsError(f"--strength {arguments.strength:g} is out of range: it is between 0 and 1")
     if not 1 <= arguments.quality <= 100:
         raise SettingsError(f"--quality {arguments.quality} is out of range: it is between 1 and 100")
+    brightness = Brightness.of(arguments.brightness)
+    if arguments.like is not None:
+        brightness = Brightness(mean_grey(to_tensor(read_image(arguments.like))[None]).item())
     photos = found(arguments.photos)
     if len(photos) > 1 and arguments.out.is_file():
         raise SettingsError(f"{arguments.out}: a file, where the results need a folder; give a folder as the last word")
@@ -83,7 +99,7 @@ def enhance() -> None:
         if not all(batch_norms(network) for network in model.networks()):
             print(EXPOSURE_STAYS)
     enhancer = Enhancer(model, device, arguments.max_memory)
-    failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality)
+    failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality, brightness)
     seconds = (time.perf_counter() - start) / len(pairs)
     print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {arguments.out}")
     peak = peak_memory_gib(device)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from enhance.device import available_memory, choose_device
 from enhance.errors import SettingsError
+from enhance.inference.brightness import Brightness
 from enhance.inference.fold import fold_batch_norms
 from enhance.inference.pictures import Picture, each
 from enhance.inference.tiles import cut, enhance_tiles, lacks_running_statistics, side_within
@@ -107,7 +108,12 @@ class Enhancer(AnySize):
         device = device if isinstance(device, torch.device) else choose_device(device)
         return cls(checkpoint.load_model(checkpoint.load(path), path, device), device, max_gib)
 
-    def enhance(self, picture: Picture) -> Picture:  # type: ignore[override]  # more kinds than its base
-        """A picture of any size, or each of a batch: of a kind, type and layout of `pictures.each`, of the model's
-        channels, as which it comes back. Raises what that raises, and `SettingsError` as `AnySize.enhance`."""
-        return each(picture, super().enhance, self.model.channels)
+    def enhance(self, picture: Picture, brightness: Brightness | str | float = "auto") -> Picture:  # type: ignore[override]  # more kinds than its base
+        """A picture of any size, or each of a batch: of a kind, type and layout of `pictures.each` and of the model's
+        channels, as which it comes back. Raises what that raises, and `SettingsError` as `AnySize.enhance`.
+
+        Args:
+            brightness: "auto", as the model sets it; a mean grey value, such as 0.5; or stops more or less, as "+1EV".
+        """
+        wanted = Brightness.of(brightness)
+        return each(picture, lambda image: wanted.set(AnySize.enhance(self, image)), self.model.channels)

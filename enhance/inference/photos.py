@@ -12,6 +12,7 @@ from enhance.data.photo import read_photo, write_photo
 from enhance.device import out_of_memory_hint
 from enhance.errors import DataError, SettingsError
 from enhance.files import writing
+from enhance.inference.brightness import AUTO, Brightness
 from enhance.inference.enhancer import Enhancer
 
 
@@ -57,13 +58,20 @@ def _result_name(photo: Path) -> str:
     return photo.stem + result_suffix(photo)
 
 
-def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: float, quality: int) -> list[str]:
+def enhance_files(
+    enhancer: Enhancer,
+    pairs: list[tuple[Path, Path]],
+    strength: float,
+    quality: int,
+    brightness: Brightness = AUTO,
+) -> list[str]:
     """Enhance each photograph into its target file; returns why those that failed did, and goes on with the rest.
     Raises `SettingsError` where a target cannot be written.
 
     Args:
         strength: between 0, which leaves the photograph as it is, and 1.
         quality: of JPEG, WebP, AVIF and HEIC, 1 to 100.
+        brightness: of the whole result, before `strength`.
     """
     failures = []
     for photo, target in tqdm(pairs, "enhancing", unit="photo", disable=None):
@@ -72,7 +80,7 @@ def enhance_files(enhancer: Enhancer, pairs: list[tuple[Path, Path]], strength: 
             photograph = read_photo(photo, enhancer.model.channels)
             with out_of_memory_hint(enhancer.device, too_large):
                 image = photograph.tensor()
-                enhanced = image.lerp_(enhancer.enhance(image), strength)
+                enhanced = image.lerp_(enhancer.enhance(image, brightness), strength)
             with writing(target, "give another OUT"):
                 write_photo(target, photograph, enhanced, quality)
         except DataError as error:

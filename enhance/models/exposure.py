@@ -8,7 +8,6 @@ from enhance.models.brightness import mean_grey
 
 LEAST_STOPS, MOST_STOPS = -6.0, 11.0
 _HALVINGS = 14  # of that range, to 0.001 stops
-_SEARCHED = 32  # pixels a side of the copy on which brightness is found
 _STRAIGHT = 1e-3  # below it, what the curve differs from a straight line by is lost in rounding
 
 
@@ -30,15 +29,16 @@ def expose(image: Tensor, stops: Tensor) -> Tensor:
     return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
 
 
-def stops_to(image: Tensor, wanted: Tensor | float) -> Tensor:
+def stops_to(image: Tensor, wanted: Tensor | float, side: int = 32) -> Tensor:
     """Stops that give the exposed image the mean grey value `wanted`: (N, 1, 1, 1), within
     `LEAST_STOPS` and `MOST_STOPS`. It is found on a small copy.
 
     Args:
         image: (N, C, H, W) in [0, 1].
         wanted: a number, or (N, 1, 1, 1).
+        side: pixels of that copy.
     """
-    small = F.interpolate(image, (_SEARCHED, _SEARCHED), mode="area")
+    small = F.interpolate(image, (side, side), mode="area")
     least = small.new_full((len(image), 1, 1, 1), LEAST_STOPS)
     most = torch.full_like(least, MOST_STOPS)
     for _ in range(_HALVINGS):

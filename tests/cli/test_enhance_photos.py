@@ -113,6 +113,24 @@ def test_a_place_that_cannot_be_written_is_told(enhance, make_run, photos: Path,
     assert "file/out/odd.png: cannot be written" in ended.err
 
 
+def test_brightness_is_the_users(enhance, make_run, photos: Path, tmp_path: Path) -> None:
+    run, greys = make_run(), {}
+    Image.new("RGB", (40, 30), (200, 200, 200)).save(tmp_path / "other.png")
+    choices = {
+        "auto": (),
+        "0.3": ("--brightness", "0.3"),
+        "more": ("--brightness", "+1EV"),
+        "less": ("--brightness", "-1EV"),
+        "like": ("--like", tmp_path / "other.png"),
+    }
+    for name, words in choices.items():
+        assert enhance(run, photos / "odd.png", tmp_path / f"{name}.png", *words).code == 0
+        greys[name] = read_image(tmp_path / f"{name}.png").mean() / 255
+    assert greys["less"] < greys["auto"] < greys["more"]
+    assert greys["0.3"] == pytest.approx(0.3, abs=0.05)
+    assert greys["like"] == pytest.approx(200 / 255, abs=0.05)
+
+
 def test_strength_blends(enhance, make_run, photos: Path, tmp_path: Path) -> None:
     run = make_run()
     read = {}
@@ -189,6 +207,7 @@ def test_more_pixels_than_are_safe_are_told(enhance, make_run, tmp_path: Path) -
     [
         (("--max-memory", "inf"), "--max-memory inf"),
         (("--strength", "1.5"), "--strength 1.5"),
+        (("--brightness", "1.5"), "brightness 1.5"),
         (("--quality", "0"), "--quality 0"),
         (("--max-memory", "0"), "--max-memory 0"),
         (("--max-memory", "nan"), "--max-memory nan"),
