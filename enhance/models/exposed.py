@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhance.models.brightness import mean_grey
+from enhance.models.brightness import at_brightness, mean_grey
 from enhance.models.exposure import LEAST_STOPS, MOST_STOPS, expose, stops_to
 from enhance.models.model import MOST_GAIN, EnhancementModel, RunNetwork
 from enhance.models.residual import ResidualUNet
@@ -61,14 +61,9 @@ class ExposedModel(EnhancementModel):
 
     network: ExposedUNet
 
-    def __init__(self, network: ExposedUNet) -> None:
-        super().__init__(network)
-
     def enhance(self, image: Tensor, run: RunNetwork) -> Tensor:
-        output = run(self.network, image).clamp_(0, 1)
         # Of an almost black photograph the network makes a little something.
-        limit = MOST_GAIN * mean_grey(image) / mean_grey(output).clamp(min=1e-6)
-        return output.mul_(limit.clamp(max=1))
+        return at_brightness(run(self.network, image), MOST_GAIN * mean_grey(image), most=1.0)
 
     def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         predicted = self.network.gain(low)
