@@ -26,8 +26,9 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
 
 
 _LINEAR = srgb_to_linear(np.arange(256) / 255)
-_SRGB = linear_to_srgb(np.arange(LEVELS) / (LEVELS - 1)).astype(np.float32)
-_SRGB8 = np.rint(255 * linear_to_srgb(np.arange(LEVELS) / (LEVELS - 1))).astype(np.uint8)
+_SRGB = linear_to_srgb(np.arange(LEVELS) / (LEVELS - 1))
+_SRGB8 = np.rint(255 * _SRGB).astype(np.uint8)
+_SRGB = _SRGB.astype(np.float32)
 
 
 def darken(
@@ -49,7 +50,7 @@ def darken(
     """
     ev = rng.uniform(camera.exposure_min_ev, camera.exposure_max_ev)
     drift = camera.white_balance_drift * rng.standard_normal(2)
-    right = camera.right_share and rng.random() < camera.right_share
+    right = _drawn(camera.right_share, rng)
     if right:
         ev, drift = 0.0, np.zeros(2)
     red, blue = np.exp(drift)
@@ -62,13 +63,13 @@ def darken(
     for channel in range(3):
         mean[..., channel] = np.take(signal[channel], photograph[..., channel])
     view = view or View.whole(photograph)
-    if camera.lamps_share and rng.random() < camera.lamps_share:
+    if _drawn(camera.lamps_share, rng):
         added = lamps(view, rng)
         mean += (full_well * gains).astype(np.float32) * added
         lit = (_LINEAR.astype(np.float32)[photograph] + added).clip(max=1)
         photograph = np.take(_SRGB8, (lit * (LEVELS - 1) + 0.5).astype(np.uint16))
-    if not right:
-        mean *= np.exp2(_stops(photograph, view, -ev, camera, rng))[..., None]
+    if not right and (stops := _stops(photograph, view, -ev, camera, rng)) is not None:
+        mean *= np.exp2(stops)[..., None]
     electrons = expose(mean, camera, rng)
     electrons *= (LEVELS - 1) / full_well
     electrons += 0.5  # the conversion to integers below truncates
@@ -80,18 +81,22 @@ def darken(
 
 def _stops(
     photograph: np.ndarray, view: View, kept: float, camera: CameraSettings, rng: np.random.Generator
-) -> np.ndarray:
-    """What light each place has besides the exposure, in stops: float32 (H, W), or of one value for all.
+) -> np.ndarray | None:
+    """What light each place has besides the exposure, in stops: float32 (H, W); None where it has none.
 
     Args:
         kept: what back light gives back to bright places, at most: what the exposure took.
     """
-    stops: np.ndarray = np.zeros((1, 1), np.float32)
-    if camera.light_field_ev:
-        stops = stops + field(view, camera.light_field_ev, rng)
-    if camera.back_light_share and rng.random() < camera.back_light_share:
-        stops = stops + np.float32(kept * rng.uniform(0.5, 1)) * back_light(photograph, rng)
+    stops = field(view, camera.light_field_ev, rng) if camera.light_field_ev else None
+    if _drawn(camera.back_light_share, rng):
+        given_back = np.float32(kept * rng.uniform(0.5, 1)) * back_light(photograph, rng)
+        stops = given_back if stops is None else stops + given_back
     return stops
+
+
+def _drawn(share: float, rng: np.random.Generator) -> bool:
+    """Whether a photograph is of that share. Nothing is drawn for one of 0: cameras without it stay what they were."""
+    return share > 0 and rng.random() < share
 
 
 def expose(mean: np.ndarray, camera: CameraSettings, rng: np.random.Generator) -> np.ndarray:
@@ -122,7 +127,7 @@ def expose(mean: np.ndarray, camera: CameraSettings, rng: np.random.Generator) -
     noise += mean
     if camera.row_noise_electrons:
         noise += camera.row_noise_electrons * rng.standard_normal((len(noise), 1, 1)).astype(np.float32)
-    if camera.demosaic_share and rng.random() < camera.demosaic_share:
+    if _drawn(camera.demosaic_share, rng):
         noise = signal + demosaiced(noise - signal)
     if camera.black_offset_electrons:
         noise += camera.black_offset_electrons * rng.standard_normal(3).astype(np.float32)

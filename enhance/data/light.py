@@ -1,8 +1,8 @@
 """How the light of a scene varies over it: a smooth field of exposure, back light, and lamps.
 
 A real dark photograph is seldom as dark in one place as in another: sky, windows and lamps stay bright where the rest
-sinks.
-Each function takes a generator and draws from it; a crop sees the part of the photograph's light that falls on it.
+sinks. Each function takes a generator and draws from it; a crop sees the part of the photograph's light that falls on
+it.
 """
 
 from dataclasses import dataclass
