@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from enhance.data.cache import OpenedImage
-from enhance.data.images import shortened, tell
+from enhance.data.images import grey, shortened, tell
 from enhance.data.matching import Pair
 from enhance.data.pairs import evenly
 from enhance.errors import DataError
@@ -51,14 +51,18 @@ def usable_pairs(
 
 def _bright_enough(pairs: list[Pair[OpenedImage]], darkest: float) -> list[Pair[OpenedImage]]:
     """The photographs whose mean grey value is at least that: a night is no target for a dark day."""
-    pixels = (pair.normal.pixels()[::_STEP, ::_STEP] for pair in pairs)
-    greys = [float(np.mean(each @ np.array([0.299, 0.587, 0.114]))) / 255 for each in pixels]
-    dark = [pair.name for pair, grey in zip(pairs, greys, strict=True) if grey < darkest]
+    bright: list[Pair[OpenedImage]] = []
+    dark: list[str] = []
+    for pair in pairs:
+        if grey(pair.normal.pixels()[::_STEP, ::_STEP]).mean() >= 255 * darkest:
+            bright.append(pair)
+        else:
+            dark.append(pair.name)
     if len(dark) == len(pairs):
         raise DataError(f"data.darkest={darkest}: all {len(pairs)} photographs are darker; lower it")
     if dark:
         tell(f"{len(dark)} of {len(pairs)} photographs are darker than data.darkest={darkest}: {shortened(dark)}")
-    return [pair for pair, grey in zip(pairs, greys, strict=True) if grey >= darkest]
+    return bright
 
 
 def size_text(image: OpenedImage) -> str:
