@@ -6,7 +6,7 @@ have, at full and at half size. Beside this file lie the parameters that their a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -41,13 +41,9 @@ def niqe(image: Tensor) -> float | None:
     for side in (PATCH, PATCH // 2):
         patches = _normalized(luma, "nearest").reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side, side)
         shape, left, right = _fit(patches)
-        scale = np.sqrt(gamma(1 / shape) / gamma(3 / shape))
-        features += [shape, (left + right) * scale / 2]
-        for shift in _SHIFTS:
-            shape, left, right = _fit(patches * np.roll(patches, shift, (-2, -1)))
-            scale = np.sqrt(gamma(1 / shape) / gamma(3 / shape))
-            mean = (right - left) * scale * gamma(2 / shape) / gamma(1 / shape)
-            features += [shape, mean, left * scale, right * scale]
+        features += [shape, (left + right) * _scale(shape) / 2]
+        for shape, mean, left, right in _of_neighbours(patches):
+            features += [shape, mean, left * _scale(shape), right * _scale(shape)]
         luma = _halved(luma)
     measured = np.stack(features, axis=1)
     measured = measured[np.isfinite(measured).all(axis=1)]  # flat patches have no statistics
@@ -72,9 +68,7 @@ def brisque(image: Tensor) -> float | None:
             return None
         square = (values**2).mean()
         features += [_shape(np.abs(values).mean() ** 2 / square), square]
-        for shift in _SHIFTS:
-            shape, left, right = _fit(values * np.roll(values, shift, (0, 1)))
-            mean = (right - left) * np.sqrt(gamma(1 / shape) / gamma(3 / shape)) * gamma(2 / shape) / gamma(1 / shape)
+        for shape, mean, left, right in _of_neighbours(values):
             features += [shape, mean, left**2, right**2]
         luma = _halved(luma)
     trained = _parameters()
@@ -116,6 +110,18 @@ def _normalized(image: np.ndarray, border: str) -> np.ndarray:
     difference = image - mean
     # Where the image is flat, rounding alone would choose the sign, and `_fit` counts signs.
     return np.where(np.abs(difference) < 1e-9, 0, difference) / (deviation + 1)
+
+
+def _of_neighbours(values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Of the products of neighbours in (..., H, W), for each direction: shape, mean, and deviations as of `_fit`."""
+    for shift in _SHIFTS:
+        shape, left, right = _fit(values * np.roll(values, shift, (-2, -1)))
+        yield shape, (right - left) * _scale(shape) * gamma(2 / shape) / gamma(1 / shape), left, right
+
+
+def _scale(shape: np.ndarray) -> np.ndarray:
+    """The distribution's scale over its deviation."""
+    return np.sqrt(gamma(1 / shape) / gamma(3 / shape))
 
 
 def _fit(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
