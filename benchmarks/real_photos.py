@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from enhance.data.images import list_images, read_image, to_pixels, to_tensor
 from enhance.data.open import open_data
-from enhance.data.pairs import WholePairs, spread
+from enhance.data.pairs import WholePairs, evenly, spread
 from enhance.device import choose_device
 from enhance.errors import SettingsError, exit_on_user_error
 from enhance.evaluation import drawing
@@ -31,11 +31,11 @@ from enhance.evaluation.metrics import match_mean, psnr, ssim
 from enhance.evaluation.natural_scenes import brisque, niqe
 from enhance.inference.enhancer import Enhancer
 from enhance.models.brightness import mean_grey
-from enhance.run import checkpoint
 from enhance.settings.command import compose
 from enhance.settings.schema import DataSettings
 
 Enhance = Callable[[Tensor], Tensor]  # (3, H, W) in [0, 1], both
+SHOWN = 4  # of each set, on the sheet
 BLOCK, DARK = 8, 0.1  # pixels a side of a place, and its mean grey value at most
 
 
@@ -95,11 +95,7 @@ def noise(image: Tensor, output: Tensor) -> float:
 def main() -> None:
     arguments = parse_arguments()
     device = choose_device(arguments.device)
-    files = [checkpoint.locate(each, "runs") for each in arguments.checkpoints]
-    networks: Networks = [
-        (Path(given).name, Enhancer.load(file, device).enhance)
-        for given, file in zip(arguments.checkpoints, files, strict=True)
-    ]
+    networks: Networks = [(Path(run).name, Enhancer.load(run, device).enhance) for run in arguments.checkpoints]
     sets: list[tuple[str, WholePairs | list[Tensor], Callable]] = []
     for word in arguments.pairs:
         name, _, root = word.partition("=")
@@ -115,8 +111,9 @@ def main() -> None:
         sets += [("camera", source, of_pairs)]
         sets += [("right", [source.whole(index)[1] for index in range(len(source))], of_right)]
     if arguments.dark is not None:
-        paths = list_images(arguments.dark)[: arguments.count]
-        sets.append(("dark", [to_tensor(read_image(path)) for path in paths], of_dark))
+        paths = list_images(arguments.dark)
+        chosen = evenly(len(paths), arguments.count or len(paths))
+        sets.append(("dark", [to_tensor(read_image(paths[index])) for index in chosen], of_dark))
     results = {
         name: {f"{of}: {key}": value for of, images, measure in sets for key, value in measure(enhance, images).items()}
         for name, enhance in [("(as it is)", lambda image: image), *networks]
@@ -129,11 +126,11 @@ def main() -> None:
         cells: list[list[Cell]] = []
         for _, images, _ in sets:
             if isinstance(images, list):
-                for image in images[:: max(1, len(images) // 4)]:
+                for image in (images[index] for index in evenly(len(images), SHOWN)):
                     shown = [Cell(to_pixels(enhance(image)), [name]) for name, enhance in networks]
                     cells.append([Cell(to_pixels(image), ["input"]), *shown])
             else:
-                cells += rows_of(images, list(range(0, len(images.names), max(1, len(images.names) // 4))), networks)
+                cells += rows_of(images, evenly(len(images.names), SHOWN), networks)
         drawing.rows(cells, width=400).save(arguments.out)
 
 
