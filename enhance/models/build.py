@@ -29,7 +29,6 @@ _EXPOSURE = ModelSettings(
     context=False,
     brightened=False,
 )
-_GUIDE = replace(_EXPOSURE, width=8, context=True)  # of `ExposedUNet`
 _INITS: dict[str, Callable[..., Tensor]] = {
     "kaiming": partial(nn.init.kaiming_normal_, a=0.2, nonlinearity="leaky_relu"),  # He et al. 2015
     "xavier": nn.init.xavier_normal_,  # Glorot and Bengio 2010
@@ -40,8 +39,8 @@ _INITS: dict[str, Callable[..., Tensor]] = {
 def build_model(model: ModelSettings, norm: NormSettings, checkpoint_activations: bool = False) -> EnhancementModel:
     """The model that the settings describe, in training mode, on the CPU. Raises as `norm_factory`."""
     if model.exposed:
-        unet, guide = (_unet(*each, checkpoint_activations) for each in ((model, norm), (_GUIDE, NormSettings("none"))))
-        return ExposedModel(ExposedUNet(unet, model.unshuffle, model.channels, guide))
+        unet = _unet(model, norm, checkpoint_activations)
+        return ExposedModel(ExposedUNet(unet, model.unshuffle, model.channels))
     network = _network(model, norm, checkpoint_activations)
     if not model.exposure:
         return EnhancementModel(network)

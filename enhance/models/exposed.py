@@ -3,48 +3,35 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from enhance.models.brightness import at_brightness, mean_grey
-from enhance.models.exposure import LEAST_STOPS, MOST_STOPS, expose, stops_to
+from enhance.models.exposure import expose, stops_to
 from enhance.models.model import MOST_GAIN, EnhancementModel, RunNetwork
 from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
 
-_COPY = 128  # pixels a side of the copy that the guide sees
-_USUAL = 0.45  # mean grey value of normal-light photographs, from which the guide departs
-_WEIGHT = 0.1  # of an error of one stop, so that it does not rule the norm of all gradients
+_USUAL = 0.45  # mean grey value of normal-light photographs
+_RIGHT, _DARK = 0.35, 0.25  # mean grey values from which a photograph stays as it is, and below which it is enhanced
 
 
 class ExposedUNet(ResidualUNet):
     """(N, C, H, W) in [0, 1] -> (N, C, H, W), not clamped; H, W >= 16.
 
-    The U-Net sees the image and the exposed one, and computes what is added to the latter. How far to `expose` it is
-    predicted by `guide`, a small U-Net without norm, on a small copy.
+    The U-Net sees the image and the exposed one, and computes what is added to the latter. Without other stops, it is
+    exposed to the mean grey value of normal-light photographs.
 
     Args:
-        unet, guide: build the U-Nets for these numbers of channels, C_in and C_out.
+        unet: builds the U-Net for these numbers of channels, C_in and C_out.
         unshuffle, channels: as of `ResidualUNet`.
     """
 
-    def __init__(
-        self,
-        unet: Callable[[int, int], UNet],
-        unshuffle: int,
-        channels: int,
-        guide: Callable[[int, int], UNet],
-    ) -> None:
+    def __init__(self, unet: Callable[[int, int], UNet], unshuffle: int, channels: int) -> None:
         super().__init__(unet, unshuffle, True, channels)
-        self.guide = guide(2 * channels * 2**2, 1)
 
     def gain(self, image: Tensor) -> Tensor:
-        """Stops by which to expose the whole image: (N, 1, 1, 1)."""
-        copy = F.interpolate(image, (_COPY, _COPY), mode="bilinear", antialias=True)
-        copy = copy.to(self.guide.output.weight.device)  # of a photograph in tiles, which stays on the CPU
-        usual = stops_to(copy, _USUAL)
-        seen = F.pixel_unshuffle(torch.cat((copy, expose(copy, usual)), dim=1), 2)
-        return (usual + self.guide(seen).float().mean((2, 3), keepdim=True)).clamp(LEAST_STOPS, MOST_STOPS)
+        """Stops by which to `expose` the whole image: (N, 1, 1, 1)."""
+        return stops_to(image, _USUAL)
 
     def enhance_part(self, part: Tensor, gain: Tensor | None) -> Tensor:
         assert gain is not None
@@ -53,23 +40,22 @@ class ExposedUNet(ResidualUNet):
 
 
 class ExposedModel(EnhancementModel):
-    """`network`, but no brighter than `MOST_GAIN` allows: black stays black.
+    """`network`, but no brighter than `MOST_GAIN` allows: black stays black. The brighter a photograph is already, the
+    more of it stays.
 
     In training the image is exposed to the target's mean grey value, so that the network learns colour and detail at
-    any brightness. The guide learns those stops beside it, and stops early where a data set has few brightnesses.
+    any brightness.
     """
 
     network: ExposedUNet
 
     def enhance(self, image: Tensor, run: RunNetwork) -> Tensor:
+        grey = mean_grey(image)
         # Of an almost black photograph the network makes a little something.
-        return at_brightness(run(self.network, image), MOST_GAIN * mean_grey(image), most=1.0)
+        output = at_brightness(run(self.network, image), MOST_GAIN * grey, most=1.0)
+        return image.lerp(output, ((_RIGHT - grey) / (_RIGHT - _DARK)).clamp(0, 1))
 
     def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        predicted = self.network.gain(low)
         with torch.no_grad():
-            met = stops_to(low, mean_grey(normal))
-        return self.network(low, met).float(), {"exposure": _WEIGHT * (predicted - met).abs().mean()}
-
-    def early_parameters(self) -> list[nn.Parameter]:
-        return list(self.network.guide.parameters())
+            stops = stops_to(low, mean_grey(normal))
+        return self.network(low, stops).float(), {}

@@ -174,7 +174,7 @@ class ModelSettings:
     context: bool = option(False, "add the channel means of the whole image on each way down")
     exposure: bool = option(True, "a second, small U-Net without norms sets the overall brightness")
     brightened: bool = option(True, "the U-Net also sees the image at one overall brightness")
-    exposed: bool = option(False, "a small U-Net on a small copy says how far to expose it, instead of both")
+    exposed: bool = option(False, "expose the photograph to the usual brightness first, instead of both")
 
 
 @dataclass

@@ -27,6 +27,14 @@ def test_black_and_white_stay_and_more_light_is_more(stops: float) -> None:
         assert (exposed >= ramp - 1e-3).all() if stops > 0 else (exposed <= ramp + 1e-3).all()
 
 
+@pytest.mark.parametrize(("one", "other"), [(3.0, -3.0), (0.5, 1.5), (-2.0, 4.0)])
+def test_exposures_add_up(one: float, other: float) -> None:
+    image = torch.rand(1, 3, 8, 8)
+    first, second = (torch.tensor(stops).view(1, 1, 1, 1) for stops in (one, other))
+    both = expose(expose(image, first), second)
+    torch.testing.assert_close(both, expose(image, first + second), rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("stops", [3.0, 6.0, 9.0])
 def test_shadows_become_as_much_lighter_as_the_stops_say(stops: float) -> None:
     shadow = torch.full((1, 3, 2, 2), 0.0005)
