@@ -19,7 +19,7 @@ class ExposedUNet(ResidualUNet):
     """(N, C, H, W) in [0, 1] -> (N, C, H, W), not clamped; H, W >= 16.
 
     The U-Net sees the image and the exposed one, and computes what is added to the latter. Without other stops, it is
-    exposed to the mean grey value of normal-light photographs.
+    exposed to the mean grey value of normal-light photographs, and less where lights would burn.
 
     Args:
         unet: builds the U-Net for these numbers of channels, C_in and C_out.
@@ -31,7 +31,7 @@ class ExposedUNet(ResidualUNet):
 
     def gain(self, image: Tensor) -> Tensor:
         """Stops by which to `expose` the whole image: (N, 1, 1, 1)."""
-        return stops_to(image, _USUAL)
+        return stops_to(image, _USUAL, sparing=True)
 
     def enhance_part(self, part: Tensor, gain: Tensor | None) -> Tensor:
         assert gain is not None

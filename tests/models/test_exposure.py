@@ -75,6 +75,18 @@ def test_the_brightness_that_is_wanted_is_met(wanted: float) -> None:
     torch.testing.assert_close(mean_grey(exposed).flatten(), torch.full((3,), wanted), rtol=0, atol=0.01)
 
 
+def test_a_night_with_lamps_is_exposed_less_and_a_dark_scene_is_not() -> None:
+    torch.manual_seed(0)
+    scene = 0.02 * nn.functional.interpolate(torch.rand(2, 3, 9, 13), (96, 128), mode="bilinear")
+    scene[0, :, 32:64, 30:90] = 0.6  # lit windows
+    scene[0, :, :8] = 1.0  # white already: nothing is lost there
+    plain, sparing = (stops_to(scene, 0.45, sparing=sparing) for sparing in (False, True))
+    assert sparing[0] < plain[0] - 0.3
+    torch.testing.assert_close(sparing[1], plain[1])
+    burnt = [((scene < 0.9) & (expose(scene, stops) > 0.99)).float()[0].mean() for stops in (plain, sparing)]
+    assert burnt[1] < burnt[0] / 2
+
+
 def test_of_black_nothing_can_be_made() -> None:
     black = torch.zeros(1, 3, 64, 64)
     stops = stops_to(black, 0.45)
