@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: train test check lint evaluate clean
+.PHONY: enhance train test check lint evaluate clean
+
+# The result of PHOTO=dark.jpg is dark-enhanced.jpg, beside it.
+enhance: $(VENV)/.installed
+	$(BIN)/python scripts/enhance_photos.py $(ARGS) "$(PHOTO)"
 
 train: $(VENV)/.installed
 	$(BIN)/python train.py $(ARGS)

@@ -1,6 +1,6 @@
 """How checkpoints do on photographs that none of them was trained on, in one table, and on a sheet.
 
-python benchmarks/real_photos.py runs/RUN [runs/OTHER ...] --pairs SICE=sice/paired LOL=lol256/our485
+python benchmarks/real_photos.py [RUN ...] --pairs SICE=sice/paired LOL=lol256/our485
     --bright bsds500/val --dark dicm --out real_photos.jpg
 
 --pairs    PSNR and SSIM, plain and with GT-mean, and how much grey value the result has too much
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhance import weights
 from enhance.data.images import list_images, read_image, to_pixels, to_tensor
 from enhance.data.open import open_data
 from enhance.data.pairs import WholePairs, evenly, spread
@@ -41,7 +42,7 @@ BLOCK, DARK = 8, 0.1  # pixels a side of a place, and its mean grey value at mos
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoints", nargs="+", metavar="RUN_OR_CHECKPOINT")
+    parser.add_argument("checkpoints", nargs="*", default=[weights.DEFAULT], metavar="RUN_OR_CHECKPOINT")
     parser.add_argument("--pairs", nargs="+", default=[], metavar="NAME=DIR", help="as data=pairs finds them in DIR")
     parser.add_argument("--bright", type=Path, help="folder of photographs that are right already")
     parser.add_argument("--dark", type=Path, help="folder of dark photographs without a reference")

@@ -1,6 +1,6 @@
-"""A web page that enhances photographs with trained checkpoints, on this computer alone unless --host says otherwise.
+"""A web page that enhances photographs, on this computer alone unless --host says otherwise.
 
-python scripts/demo.py runs/RUN [runs/OTHER ...]    # needs pip install -e '.[demo]'
+python scripts/demo.py [RUN ...]    # needs pip install -e '.[demo]'
 """
 
 import argparse
@@ -9,6 +9,7 @@ import signal
 import threading
 from pathlib import Path
 
+from enhance import weights
 from enhance.device import choose_device
 from enhance.errors import SettingsError, exit_on_user_error, extra
 from enhance.inference.enhancer import MAX_GIB, Enhancer
@@ -23,7 +24,9 @@ def _named(files: list[Path]) -> dict[str, Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", metavar="RUN", nargs="*", help="run folders or checkpoints (default: the newest run)")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="*", help="run folders or checkpoints (default: the weights in the box)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other computers in (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="default: the first free one from 7860")
     parser.add_argument("--max-memory", type=float, default=MAX_GIB, metavar="GIB", help="for the network at work")
@@ -32,7 +35,7 @@ def main() -> None:
     if args.port is not None and not 0 < args.port < 2**16:
         raise SettingsError(f"--port {args.port} is out of range: it is between 1 and 65535")
     device = choose_device(args.device)
-    files = [locate(run, "runs") for run in args.runs or [None]]
+    files = [locate(run, "runs") for run in args.runs or [weights.DEFAULT]]
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]  # the page talks to this computer alone, and Gradio looks at it through a proxy
     os.environ.pop("GRADIO_TEMP_DIR", None)  # the page has a folder of its own; Gradio looks at this one before

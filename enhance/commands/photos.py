@@ -1,13 +1,20 @@
-"""Enhance one dark photograph, or a folder of them, with a trained checkpoint."""
+"""Enhance one dark photograph, or a folder of them.
+
+enhance_photos.py dark.jpg                     # the result is dark-enhanced.jpg
+enhance_photos.py PHOTO_OR_FOLDER ... OUT
+enhance_photos.py RUN PHOTO_OR_FOLDER ... OUT  # not with the weights in the box, but with your own
+"""
 
 import argparse
 import glob
+import os
 import sys
 import time
 from pathlib import Path
 
+from enhance import weights
 from enhance.data.images import read_image, to_tensor
-from enhance.data.kinds import SUFFIXES
+from enhance.data.kinds import SUFFIXES, result_suffix
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation.variants import check_statistics
@@ -24,11 +31,13 @@ that are darker or brighter than the training's, train with model.exposure=false
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", metavar="RUN_OR_CHECKPOINT", help="a run folder (its best.pt) or a .pt file")
-    parser.add_argument("photos", metavar="PHOTO_OR_FOLDER", nargs="+", help="also several, or a pattern in quotes")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "out", metavar="OUT", type=Path, help="a folder, the last word; for one photograph also a file name"
+        "words",
+        metavar="[RUN] PHOTO ... [OUT]",
+        nargs="+",
+        help="RUN is a run folder or a checkpoint; PHOTO also a folder, or a pattern in quotes; OUT a folder, or for "
+        "one photograph a file name",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already there")
     parser.add_argument("--strength", type=float, default=1, help="0 leaves the photograph as it is (default: 1)")
@@ -59,6 +68,26 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args("\0".join(sys.argv[1:]).replace("--brightness\0-", "--brightness=-").split("\0"))
 
 
+def meant(words: list[str]) -> tuple[str, list[str], Path | None]:
+    """Which checkpoint, which photographs, and OUT."""
+    if "" in words:
+        raise SettingsError("the name of a photograph is empty: write one (make enhance PHOTO=dark.jpg)")
+    run = weights.DEFAULT
+    if checkpoint.is_checkpoint(words[0]):
+        run, *words = words
+    if not words:
+        raise SettingsError(f"{run}: of which photograph? Write it after the run")
+    return (run, words[:-1], Path(words[-1])) if len(words) > 1 else (run, words, None)
+
+
+def beside(photo: Path) -> Path:
+    """Where the result of a photograph, or of a folder, goes by itself."""
+    if photo.is_dir():
+        folder = Path(os.path.abspath(photo))  # of . too
+        return folder.with_name(f"{folder.name}-enhanced")
+    return photo.with_name(f"{photo.stem}-enhanced{result_suffix(photo)}")
+
+
 def found(words: list[str]) -> list[Path]:
     """The files and folders that are meant, of patterns those that fit."""
     paths = [[word] if Path(word).exists() else sorted(glob.glob(word, recursive=True)) or [word] for word in words]
@@ -79,15 +108,16 @@ def enhance() -> None:
     brightness = Brightness.of(arguments.brightness)
     if arguments.like is not None:
         brightness = Brightness(mean_grey(to_tensor(read_image(arguments.like))[None]).item())
-    photos = found(arguments.photos)
-    if len(photos) > 1 and arguments.out.is_file():
-        raise SettingsError(f"{arguments.out}: a file, where the results need a folder; give a folder as the last word")
-    if len(photos) > 1 and arguments.out.suffix.lower() in SUFFIXES and not arguments.out.is_dir():
-        raise SettingsError(f"{arguments.out}: no folder for {len(photos)} photographs; give one as the last word")
-    pairs = [pair for path in photos for pair in pair_with_targets(path, arguments.out, arguments.overwrite)]
+    run, words, out = meant(arguments.words)
+    photos = found(words)
+    if out is not None and len(photos) > 1 and out.is_file():
+        raise SettingsError(f"{out}: a file, where the results need a folder; give a folder as the last word")
+    if out is not None and len(photos) > 1 and out.suffix.lower() in SUFFIXES and not out.is_dir():
+        raise SettingsError(f"{out}: no folder for {len(photos)} photographs; give one as the last word")
+    pairs = [pair for path in photos for pair in pair_with_targets(path, out or beside(path), arguments.overwrite)]
     if len({target for _, target in pairs}) < len(pairs):
         raise DataError("photographs of several folders have one name; enhance one folder at a time")
-    path = checkpoint.locate(arguments.checkpoint, runs="runs")
+    path = checkpoint.locate(run, runs="runs")
     loaded, device = checkpoint.load(path), choose_device(arguments.device)
     model = checkpoint.load_model(loaded, path, device)
     start = time.perf_counter()
@@ -101,7 +131,8 @@ def enhance() -> None:
     enhancer = Enhancer(model, device, arguments.max_memory)
     failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality, brightness)
     seconds = (time.perf_counter() - start) / len(pairs)
-    print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {arguments.out}")
+    into = out or ", ".join(str(beside(photo)) for photo in photos)
+    print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {into}")
     peak = peak_memory_gib(device)
     print(f"{seconds:.2f} s a photograph, reading and writing included; peak memory {peak:.2f} GiB on {device}")
     if failures:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from enhance import weights
 from enhance.data.images import shortened
 from enhance.data.pairs import PairSource, skipped_message
 from enhance.evaluation import tables
@@ -82,10 +83,12 @@ def of_outputs(folder: Path, data: str, split: str, source: PairSource, device: 
 
 
 def default_folder(checkpoint: Path, evaluation: Evaluation) -> Path:
-    """`evaluation-<data>-<split>` in the run folder; beside the file where it lies in none, and beside a folder of
-    outputs with its name before."""
+    """`evaluation-<data>-<split>` in the run folder; beside the file where it lies in none. Beside a folder of outputs
+    its name stands before, and so does that of weights in the box, in the working folder."""
     if evaluation.step is None:
         return checkpoint.with_name(f"{checkpoint.name}-evaluation-{evaluation.data}-{evaluation.split}")
+    if checkpoint.parent == weights.FOLDER:
+        return Path(f"{checkpoint.stem}-evaluation-{evaluation.data}-{evaluation.split}")
     home = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     return home / f"evaluation-{evaluation.data}-{evaluation.split}"
 

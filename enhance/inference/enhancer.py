@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhance import weights
 from enhance.device import available_memory, choose_device
 from enhance.errors import SettingsError
 from enhance.inference.brightness import Brightness
@@ -85,7 +86,7 @@ class Enhancer(AnySize):
         SettingsError: `max_gib` has no room for a pixel, or is no limit at all.
 
     Example:
-        >>> enhancer = Enhancer.load("runs/mine")
+        >>> enhancer = Enhancer.load()
         >>> bright = enhancer.enhance(Image.open("dark.jpg"))
     """
 
@@ -95,8 +96,10 @@ class Enhancer(AnySize):
         super().__init__(folded, device, side_within(folded, max_gib, device))
 
     @classmethod
-    def load(cls, run: str | Path, device: str | torch.device = "auto", max_gib: float = MAX_GIB) -> "Enhancer":
-        """The enhancer of a run folder (its best.pt) or of a checkpoint file.
+    def load(
+        cls, run: str | Path = weights.DEFAULT, device: str | torch.device = "auto", max_gib: float = MAX_GIB
+    ) -> "Enhancer":
+        """The enhancer of a run folder (its best.pt), of a checkpoint file, or of weights in the box by their name.
 
         Args:
             device: "auto" takes a CUDA device where there is one.

@@ -28,7 +28,7 @@ def pair_with_targets(photos: Path, out: Path, overwrite: bool) -> list[tuple[Pa
         SettingsError: results exist and `overwrite` is off, or `out` is a file where a folder is needed.
     """
     if not photos.exists():
-        raise DataError(f"{photos}: no such photograph or folder")
+        raise DataError(f"{photos}: no such photograph, folder or run")
     if photos.is_file():
         if (mimetypes.guess_type(out.name)[0] or "").startswith("image/") and not out.is_dir():
             image_format(out)  # a file of a kind that cannot be written would be taken for a folder

@@ -1,14 +1,19 @@
-"""Checkpoints: one file format for training, evaluation and use."""
+"""Checkpoints: one file format for training, evaluation and use, and one for weights that are passed on."""
 
+import hashlib
 import io
+import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
 from torch import Tensor
 
+from enhance import weights
 from enhance.errors import CheckpointError, UserError, command_line
 from enhance.files import replacing, writing
 from enhance.models.build import build_model, upgrade_state
@@ -18,6 +23,7 @@ from enhance.settings.schema import Settings
 
 FORMAT = "enhance-checkpoint-1"
 LAST, PREVIOUS, BEST = (Path("checkpoints") / f"{name}.pt" for name in ("last", "previous", "best"))  # of a run folder
+WEIGHTS = ".safetensors"  # suffix of files of weights
 
 
 @dataclass
@@ -44,16 +50,35 @@ def save(checkpoint: Checkpoint, path: Path, previous: Path | None = None) -> No
         temporary.write_bytes(content.getvalue())
 
 
+def save_weights(checkpoint: Checkpoint, path: Path) -> None:
+    """Write what using the model needs, and nothing else: a safetensors file, convolutions in half precision."""
+    halves = {name: value.half() if value.dim() > 1 else value for name, value in checkpoint.model.items()}
+    tensors = {name: value.contiguous() for name, value in halves.items()}
+    known = {name: getattr(checkpoint, name) for name in ("step", "validation", "frozen")}
+    told = json.dumps(known | {"settings": to_dict(checkpoint.settings)})
+    with replacing(path) as temporary:
+        metadata = {"format": FORMAT, "checkpoint": told, "content": _content(told, tensors)}
+        safetensors.torch.save_file(tensors, temporary, metadata)
+
+
+def fingerprint(tensors: dict[str, Tensor]) -> str:
+    """12 hexadecimal digits of a hash of names and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU. No code that the file may carry is run (`weights_only=True`). Raises
-    `CheckpointError` where the file is missing, damaged, or no checkpoint of this project."""
+    """Read a checkpoint, or a file of weights, onto the CPU. No code that the file may carry is run
+    (`weights_only=True`). Raises `CheckpointError` where the file is missing, damaged, or none of this project."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); give a run folder or a .pt file") from error
     try:
-        _check_members(content)
-        values = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        values = _weights(content) if path.suffix == WEIGHTS else _everything(content)
         if values.pop("format") != FORMAT:
             raise ValueError("of another format")
     except Exception as error:  # torch and zipfile raise many kinds, for as many kinds of damage
@@ -70,6 +95,28 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: its settings do not fit this version: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: does not hold what a checkpoint of this version holds ({error})") from error
+
+
+def _weights(content: bytes) -> dict[str, Any]:
+    """The values of a file that `save_weights` wrote."""
+    length = int.from_bytes(content[:8], "little")  # of the header, JSON
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    tensors = safetensors.torch.load(content)
+    if metadata["content"] != _content(metadata["checkpoint"], tensors):
+        raise ValueError("damaged")
+    model = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    known = json.loads(metadata["checkpoint"])
+    return known | {"format": metadata["format"], "model": model, "running_statistics": {}, "trainer": None}
+
+
+def _content(told: str, tensors: dict[str, Tensor]) -> str:
+    return hashlib.sha256((told + fingerprint(tensors)).encode()).hexdigest()
+
+
+def _everything(content: bytes) -> dict[str, Any]:
+    """The values of a file that `save` wrote."""
+    _check_members(content)
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def _check_members(content: bytes) -> None:
@@ -113,9 +160,15 @@ def load_model(checkpoint: Checkpoint, path: Path, device: torch.device) -> Enha
     return model.to(device).eval()
 
 
+def is_checkpoint(word: str) -> bool:
+    """Whether a word of a command line names a checkpoint, and no photograph."""
+    path = Path(word)
+    return path.suffix in (".pt", WEIGHTS) or (path / BEST.parent).is_dir() or weights.find(word) is not None
+
+
 def locate(path: str | None, runs: str) -> Path:
-    """The checkpoint file that a user means by a file, by a run folder, or by nothing (the newest run in `runs`); a
-    `CheckpointError`, which says where it looked, where there is none."""
+    """The checkpoint file that a user means by a file, by a run folder, by the name of weights in the box, or by
+    nothing (the newest run in `runs`); a `CheckpointError`, which says where it looked, where there is none."""
     if path is None:
         newest = max(Path(runs).glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime, default=None)
         if newest is None:
@@ -125,7 +178,9 @@ def locate(path: str | None, runs: str) -> Path:
     if not path:
         raise CheckpointError("the name of a run or checkpoint is empty; is a variable of the shell not set?")
     if not Path(path).exists():
-        raise CheckpointError(f"{path}: no such file or folder; give a run folder or a .pt file")
+        if (packaged := weights.find(path)) is not None:
+            return packaged
+        raise CheckpointError(f"{path}: no such file or folder; give a run folder, a .pt file, or {weights.DEFAULT}")
     file = Path(path) if Path(path).is_file() else Path(path) / BEST
     if not file.is_file():
         raise CheckpointError(f"{path}: no {BEST} in this folder; give a run folder or a .pt file")

@@ -1,9 +1,7 @@
 """A new run that begins with the weights of another one, `init_from=`; a run counts by the content of its data and of
 those weights, wherever they lie."""
 
-import hashlib
-
-from torch import Tensor, nn
+from torch import nn
 
 from enhance.data.images import shortened
 from enhance.data.open import with_content
@@ -22,20 +20,11 @@ def note_contents(settings: Settings) -> None:
         if settings.init_content is not None:
             raise SettingsError(f"init_content={settings.init_content}: of which weights? Give init_from= too")
         return
-    content = fingerprint(checkpoint.load(checkpoint.locate(settings.init_from, settings.runs)).model)
+    content = checkpoint.fingerprint(checkpoint.load(checkpoint.locate(settings.init_from, settings.runs)).model)
     if settings.init_content not in (None, content):
         cure = f"its weights are others, {content}; give the place of those, or leave init_content out"
         raise CheckpointError(f"init_from={settings.init_from}: {cure}")
     settings.init_content = content
-
-
-def fingerprint(weights: dict[str, Tensor]) -> str:
-    """12 hexadecimal digits of a hash of names and values."""
-    digest = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
 
 
 def take_weights(settings: Settings, model: nn.Module) -> list[str]:

@@ -8,6 +8,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from enhance import weights
 from enhance.errors import SettingsError
 from enhance.settings.checks import check, check_bounds, check_given, no_setting
 from enhance.settings.identity import PLACES
@@ -43,6 +44,8 @@ def _make_places_absolute(settings: Settings | EvaluationSettings) -> None:
         # An evaluation has no objective, and may have no data.
         holder: Any = getattr(settings, group, None) if group else settings
         place = getattr(holder, name, None)
+        if name == "init_from" and place and not Path(place).exists() and weights.find(place):
+            continue
         if place is not None and not (name in ("low", "normal") and holder.root is not None):  # which are inside root
             setattr(holder, name, str(Path(place).expanduser().absolute()))
 

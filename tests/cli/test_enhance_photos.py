@@ -51,6 +51,32 @@ def test_one_photo_to_a_file_name_by_a_checkpoint_file(enhance, make_run, photos
     assert Image.open(tmp_path / "bright.jpg").format == "JPEG"
 
 
+def test_without_a_run_the_weights_in_the_box_write_beside_the_photograph(enhance, photos: Path) -> None:
+    before = to_tensor(read_image(photos / "wide.jpg"))
+    ended = enhance(photos / "wide.jpg")
+    assert ended.code == 0, ended.err
+    assert "any_photo.safetensors: 1 of 1 enhanced into" in ended.out
+    assert to_tensor(read_image(photos / "wide-enhanced.jpg")).mean() > 2 * before.mean()
+    ended = enhance(photos / "wide.jpg")
+    assert (ended.code, "wide-enhanced.jpg: already there" in ended.err) == (2, True)
+    assert enhance(photos).code == 0
+    assert len(list(photos.with_name("photos-enhanced").iterdir())) == 4
+
+
+@pytest.mark.parametrize("words", [("",), ("any_photo", ""), ("odd.png", "")])
+def test_an_empty_name_is_told(enhance, photos: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    monkeypatch.chdir(photos)
+    ended = enhance(*words)
+    assert (ended.code, "the name of a photograph is empty" in ended.err) == (2, True)
+    assert len(list(photos.iterdir())) == 3
+
+
+def test_a_run_alone_is_asked_for_a_photograph(enhance, make_run) -> None:
+    for run in (make_run(), "any_photo"):
+        ended = enhance(run)
+        assert (ended.code, f"{run}: of which photograph? Write it after the run" in ended.err) == (2, True)
+
+
 def test_the_exif_rotation_is_applied_once(enhance, make_run, photos: Path, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned a quarter to the right
@@ -102,7 +128,7 @@ def test_photos_that_cannot_be_used_are_told(enhance, make_run, tmp_path: Path, 
 def test_a_missing_run_is_told_before_anything_is_written(enhance, photos: Path, tmp_path: Path) -> None:
     ended = enhance(tmp_path / "nowhere", photos, tmp_path / "out")
     assert ended.code == 2
-    assert "nowhere: no such file or folder" in ended.err
+    assert "nowhere: no such photograph, folder or run" in ended.err
     assert not (tmp_path / "out").exists()
 
 

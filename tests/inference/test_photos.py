@@ -75,5 +75,5 @@ def test_a_file_in_the_place_of_the_folder_is_told(photos: Path, tmp_path: Path)
 
 
 def test_missing_photos_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere: no such photograph or folder"):
+    with pytest.raises(DataError, match="nowhere: no such photograph, folder or run"):
         pair_with_targets(tmp_path / "nowhere", tmp_path / "out", overwrite=False)

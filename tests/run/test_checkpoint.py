@@ -13,7 +13,19 @@ import torch
 
 from enhance.errors import CheckpointError
 from enhance.models.build import build_model
-from enhance.run.checkpoint import BEST, FORMAT, LAST, PREVIOUS, Checkpoint, load, load_last, load_model, locate, save
+from enhance.run.checkpoint import (
+    BEST,
+    FORMAT,
+    LAST,
+    PREVIOUS,
+    Checkpoint,
+    load,
+    load_last,
+    load_model,
+    locate,
+    save,
+    save_weights,
+)
 from enhance.settings.schema import ModelSettings, NormSettings, Settings
 
 
@@ -21,6 +33,25 @@ from enhance.settings.schema import ModelSettings, NormSettings, Settings
 def path(tmp_path: Path) -> Path:
     save(Checkpoint(Settings(), 7, {"weight": torch.arange(5000.0)}, {"mean": torch.ones(3)}), tmp_path / "last.pt")
     return tmp_path / "last.pt"
+
+
+def test_weights_to_pass_on_are_those_of_the_run_in_half_precision(tmp_path: Path) -> None:
+    run, packed = small("bn"), tmp_path / "mine.safetensors"
+    save_weights(run, packed)
+    loaded = load(packed)
+    assert (loaded.settings, loaded.step, loaded.trainer) == (run.settings, run.step, None)
+    model, same = (load_model(each, packed, torch.device("cpu")) for each in (run, loaded))
+    image = torch.rand(1, 3, 48, 64) / 4
+    with torch.inference_mode():
+        torch.testing.assert_close(same(image), model(image), rtol=0, atol=1e-3)
+    content, rng = packed.read_bytes(), random.Random(0)
+    assert len(content) < 2 * sum(value.numel() for value in run.model.values()) + 10_000
+    for _ in range(200):
+        damaged = bytearray(content)
+        damaged[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        packed.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"mine\.safetensors: not a checkpoint of this project, or damaged"):
+            load(packed)
 
 
 def test_a_flipped_bit_is_named_or_harmless(path: Path) -> None:
@@ -189,7 +220,9 @@ def test_a_checkpoint_is_found_by_file_by_folder_and_as_the_newest(tmp_path: Pat
 def test_where_there_is_no_checkpoint_it_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no run with a checkpoint here; train first .*checkpoint=PATH"):
         locate(None, str(tmp_path))
-    with pytest.raises(CheckpointError, match=r"gone: no such file or folder; give a run folder or a \.pt file"):
+    with pytest.raises(
+        CheckpointError, match=r"gone: no such file or folder; give a run folder, a \.pt file, or any_photo"
+    ):
         locate(str(tmp_path / "gone"), str(tmp_path))
     with pytest.raises(CheckpointError, match=r"^the name of a run or checkpoint is empty; is a variable of the shell"):
         locate("", str(tmp_path))
