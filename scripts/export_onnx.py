@@ -26,7 +26,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--opset", type=int, metavar="N", help=f"version of ONNX's operations, from {OLDEST_OPSET} on")
     parser.add_argument("--fp16", action="store_true", help="weights in half the space; image and result stay float32")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def height_and_width(size: str | None) -> tuple[int, int] | None:

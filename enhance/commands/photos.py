@@ -19,7 +19,7 @@ from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation.variants import check_statistics
 from enhance.inference.adapt import FEWEST, adapt
-from enhance.inference.brightness import Brightness
+from enhance.inference.brightness import Brightness, as_words
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.photos import enhance_files, pair_with_targets
 from enhance.models.brightness import mean_grey
@@ -64,8 +64,7 @@ def parse_arguments() -> argparse.Namespace:
         f"saw (AdaBN); needs a folder of at least {FEWEST}",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    # argparse takes -1EV for an option.
-    return parser.parse_args("\0".join(sys.argv[1:]).replace("--brightness\0-", "--brightness=-").split("\0"))
+    return parser.parse_intermixed_args(as_words(sys.argv[1:]))
 
 
 def meant(words: list[str]) -> tuple[str, list[str], Path | None]:

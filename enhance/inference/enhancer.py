@@ -37,18 +37,20 @@ class AnySize:
         """Where an image (..., H, W) is to be: on the device, or on the CPU where it goes through in tiles."""
         return self.device if self._fits(image) else torch.device("cpu")
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """(1, C, H, W) in [0, 1] at its `home` -> (1, C, H, W) there, not clamped; H, W >= 16."""
+    def __call__(self, image: Tensor, light: Tensor | None = None) -> Tensor:
+        """(1, C, H, W) in [0, 1] at its `home` -> (1, C, H, W) there, not clamped; H, W >= 16. `light` is as of
+        `EnhancementModel.enhance`."""
         if self._fits(image):
-            return self.model(image)
-        return enhance_tiles(self.model, image[0], int(self.side), self.device)[None]
+            return self.model(image, light)
+        return enhance_tiles(self.model, image[0], int(self.side), self.device, light)[None]
 
     def _fits(self, image: Tensor) -> bool:
         return image.shape[-2] * image.shape[-1] <= self.side**2
 
     @torch.inference_mode()
-    def enhance(self, image: Tensor) -> Tensor:
-        """(C, H, W) in [0, 1], any size -> the same size, in [0, 1], on the image's device.
+    def enhance(self, image: Tensor, light: Tensor | None = None) -> Tensor:
+        """(C, H, W) in [0, 1], any size -> the same size, in [0, 1], on the image's device. `light` is as of
+        `EnhancementModel.enhance`, on any device.
 
         A side shorter than 16 px is extended by its last pixels for the model, and the result cropped. Raises
         `SettingsError` where so little memory is allowed that there is no room for a tile."""
@@ -57,7 +59,8 @@ class AnySize:
         if min(height, width) < SMALLEST_SIDE:
             missing = (0, max(0, SMALLEST_SIDE - width), 0, max(0, SMALLEST_SIDE - height))
             batch = F.pad(batch, missing, mode="replicate")
-        return self(batch)[0, :, :height, :width].clamp_(0, 1).to(image.device)
+        light = light if light is None else light.to(batch.device)
+        return self(batch, light)[0, :, :height, :width].clamp_(0, 1).to(image.device)
 
 
 def _side_with_room(model: EnhancementModel, device: torch.device) -> float:

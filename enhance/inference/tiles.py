@@ -85,7 +85,9 @@ def cut(height: int, width: int, side: int, reach: int, multiple: int) -> list[T
     return tiles
 
 
-def enhance_tiles(model: EnhancementModel, image: Tensor, side: int, device: torch.device) -> Tensor:
+def enhance_tiles(
+    model: EnhancementModel, image: Tensor, side: int, device: torch.device, light: Tensor | None = None
+) -> Tensor:
     """What `model` makes of the image, (C, H, W) -> (C, H, W), not clamped, on the image's device. Raises
     `SettingsError` as `cut`, and where a batch norm has no running statistics.
 
@@ -93,12 +95,14 @@ def enhance_tiles(model: EnhancementModel, image: Tensor, side: int, device: tor
         model: in evaluation mode, on `device`.
         image: on any device; one tile at a time moves to `device`.
         side: of the largest square that goes through the model at once.
+        light: as of `EnhancementModel.enhance`, on the image's device.
     """
-    return model.enhance(image[None], partial(_run_in_tiles, side=side, device=device))[0]
+    return model.enhance(image[None], partial(_run_in_tiles, side=side, device=device), light)[0]
 
 
-def _run_in_tiles(network: ResidualUNet, image: Tensor, side: int, device: torch.device) -> Tensor:
-    if (gain := network.gain(image)) is not None:
+def _run_in_tiles(network: ResidualUNet, image: Tensor, gain: Tensor | None, side: int, device: torch.device) -> Tensor:
+    gain = network.gain(image) if gain is None else gain
+    if gain is not None:
         gain = gain.to(device)
     height, width = image.shape[-2:]
     sides = left, right, top, bottom = reflected_sides(height, width, network.multiple)

@@ -49,11 +49,16 @@ class ExposedModel(EnhancementModel):
 
     network: ExposedUNet
 
-    def enhance(self, image: Tensor, run: RunNetwork) -> Tensor:
-        grey = mean_grey(image)
+    def light(self, image: Tensor) -> Tensor:
+        """Stops by which the image is exposed, and the share of the network's output in the result: (N, 2, 1, 1)."""
+        share = ((_RIGHT - mean_grey(image)) / (_RIGHT - _DARK)).clamp(0, 1)
+        return torch.cat((self.network.gain(image), share), dim=1)
+
+    def enhance(self, image: Tensor, run: RunNetwork, light: Tensor | None = None) -> Tensor:
+        stops, share = (self.light(image) if light is None else light).split(1, dim=1)
         # Of an almost black photograph the network makes a little something.
-        output = at_brightness(run(self.network, image), MOST_GAIN * grey, most=1.0)
-        return image.lerp(output, ((_RIGHT - grey) / (_RIGHT - _DARK)).clamp(0, 1))
+        output = at_brightness(run(self.network, image, stops), MOST_GAIN * mean_grey(image), most=1.0)
+        return image.lerp(output, share)
 
     def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():

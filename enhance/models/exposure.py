@@ -23,11 +23,27 @@ def expose(image: Tensor, stops: Tensor) -> Tensor:
         image: (N, C, H, W) sRGB in [0, 1].
         stops: (N, 1, H, W), or sides of 1.
     """
-    light = torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    light = _linear(image)
     gain = torch.exp2(stops)
     light = gain * light / (1 + (gain**_BEND - 1) * light**_BEND) ** (1 / _BEND)
     # Far from 0, where the power's gradient is infinite.
     return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def level(image: Tensor) -> Tensor:
+    """Where values stand on the curve, in stops: `expose` by so many stops adds so many to it. 0 is 2^(-1/p) of white's
+    light.
+
+    Args:
+        image: of any shape, sRGB within 0 and 1, which themselves have no level.
+    """
+    light = _linear(image) ** _BEND
+    return torch.log2(light / (1 - light)) / _BEND
+
+
+def _linear(image: Tensor) -> Tensor:
+    """Light of sRGB values (IEC 61966-2-1)."""
+    return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
 
 
 def stops_to(image: Tensor, wanted: Tensor | float, side: int = 32, sparing: bool = False) -> Tensor:

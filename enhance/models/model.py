@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from enhance.models.brightness import at_brightness, factor_to, mean_grey
 from enhance.models.residual import ResidualUNet
 
-RunNetwork = Callable[[ResidualUNet, Tensor], Tensor]  # a network and a whole image -> what the network makes of it
+# A network, a whole image, and its `gain`, None for the network's own -> what the network makes of it.
+RunNetwork = Callable[[ResidualUNet, Tensor, Tensor | None], Tensor]
 MOST_GAIN = 64.0  # six stops: the mean grey value of the result over that of the photograph
 MOST_BRIGHTER = 8.0  # what the network's output is multiplied by; in the first steps of a run it is up to 7
 _MOST_IN_TRAINING = 5.0
@@ -30,12 +31,21 @@ class EnhancementModel(nn.Module):
         """C of the images."""
         return self.network.channels
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.enhance(image, lambda network, image: network(image))
+    def forward(self, image: Tensor, light: Tensor | None = None) -> Tensor:
+        return self.enhance(image, lambda network, image, gain: network(image, gain), light)
 
-    def enhance(self, image: Tensor, run: RunNetwork) -> Tensor:
-        """`forward`, with another way to run a network on an image, for example tile after tile."""
-        return run(self.network, image)
+    def light(self, image: Tensor) -> Tensor | None:
+        """Numbers of the whole image by which `enhance` sets brightness, (N, K, 1, 1), which a video changes over time;
+        None where there are none."""
+        return None
+
+    def enhance(self, image: Tensor, run: RunNetwork, light: Tensor | None = None) -> Tensor:
+        """`forward`, with another way to run a network on an image, for example tile after tile.
+
+        Args:
+            light: None: the image's own.
+        """
+        return run(self.network, image, None)
 
     def networks(self) -> list[ResidualUNet]:
         """All that `enhance` runs."""
@@ -69,11 +79,11 @@ class ExposureModel(EnhancementModel):
         super().__init__(network)
         self.exposure = exposure
 
-    def enhance(self, image: Tensor, run: RunNetwork) -> Tensor:
-        wanted = mean_grey(run(self.exposure, image).clamp(0, 1))
+    def enhance(self, image: Tensor, run: RunNetwork, light: Tensor | None = None) -> Tensor:
+        wanted = mean_grey(run(self.exposure, image, None).clamp(0, 1))
         # Of an almost black photograph both networks make a little something, and their ratio means nothing.
         wanted = torch.minimum(wanted, MOST_GAIN * mean_grey(image))
-        return at_brightness(run(self.network, image), wanted, MOST_BRIGHTER)
+        return at_brightness(run(self.network, image, None), wanted, MOST_BRIGHTER)
 
     def networks(self) -> list[ResidualUNet]:
         return [self.network, self.exposure]

@@ -46,7 +46,7 @@ def test_a_folder_keeps_names_and_sizes(enhance, make_run, photos: Path, tmp_pat
 
 def test_one_photo_to_a_file_name_by_a_checkpoint_file(enhance, make_run, photos: Path, tmp_path: Path) -> None:
     checkpoint = make_run() / "checkpoints" / "best.pt"
-    ended = enhance(checkpoint, photos / "odd.png", tmp_path / "bright.jpg")
+    ended = enhance(checkpoint, "--strength", "0.5", photos / "odd.png", "--quality", "90", tmp_path / "bright.jpg")
     assert ended.code == 0, ended.err
     assert Image.open(tmp_path / "bright.jpg").format == "JPEG"
 
