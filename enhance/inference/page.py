@@ -166,7 +166,7 @@ def build(page: Page) -> gr.Blocks:
                 )
                 example_button = gr.Button("Try an example", size="sm", elem_id="example")
                 brightness = gr.Slider(
-                    -2, 2, 0, step=0.1, label="Brightness", info="stops; 0 as the model sets it", elem_id="brightness"
+                    -2, 2, 0, step=0.1, label="Brightness", info="stops more or less", elem_id="brightness"
                 )
                 strength = gr.Slider(0, 1, 1, step=0.05, label="Strength", elem_id="strength")
                 model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1, elem_id="model")
