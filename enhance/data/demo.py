@@ -4,6 +4,9 @@ import numpy as np
 from skimage import data
 from skimage.color import gray2rgb
 
+from enhance.data.camera import darken
+from enhance.settings.schema import CameraSettings
+
 SMALLEST_TILE = 192  # pixels
 
 
@@ -38,3 +41,10 @@ def validation_photographs() -> dict[str, np.ndarray]:
     (H, W, 3) by name."""
     photographs = {"chelsea": data.chelsea(), "coffee": data.coffee()}
     return {f"{name}-{number}": pixels for name, pixels in photographs.items() for number in range(1, 5)}
+
+
+def dark_photograph() -> np.ndarray:
+    """One of the validation photographs (CC0, by Rachel Michetti) through the dim-light camera, always the same: uint8
+    (400, 600, 3)."""
+    camera = CameraSettings(exposure_min_ev=-4.0, exposure_max_ev=-4.0)
+    return darken(data.coffee(), camera, np.random.default_rng(0))[0]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +18,10 @@ from enhance.cost.measure import median_milliseconds
 from enhance.data.images import shortened
 from enhance.errors import ExportError, SettingsError, extra
 from enhance.files import replacing, writing
+from enhance.inference.brightness import Brightness
 from enhance.inference.enhancer import Enhancer
 from enhance.models.build import count_parameters
+from enhance.models.exposure import MOST_STOPS, expose
 from enhance.models.residual import SMALLEST_SIDE
 from enhance.run import checkpoint
 
@@ -49,7 +52,7 @@ class Form:
 class Comparison:
     """An exported model in onnxruntime beside the enhancer that it comes from, on the CPU."""
 
-    difference: float  # largest, of all values of the images of `Form.compared`
+    difference: float  # largest, of all values of the images of `Form.compared`, and of one stop more
     torch_milliseconds: float  # median, of one image of the last of them
     onnxruntime_milliseconds: float
 
@@ -61,12 +64,16 @@ class OnnxEnhancer:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # it warns of inputs with a default
         options.intra_op_num_threads = torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
-    def enhance(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] -> the same shape, in [0, 1]; H, W >= 16."""
-        return torch.from_numpy(self.session.run(["enhanced"], {"image": images.numpy()})[0])
+    def enhance(self, images: Tensor, stops: float | None = None) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> the same shape, in [0, 1], so much brighter; H, W >= 16."""
+        given = {"image": images.numpy()}
+        if stops is not None:
+            given["brightness"] = np.array([stops], np.float32)
+        return torch.from_numpy(self.session.run(["enhanced"], given)[0])
 
 
 def export_onnx(source: Path, out: Path, overwrite: bool = False, form: Form = Form()) -> Comparison:
@@ -117,6 +124,7 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False, form: Form = F
             model.graph.input[0],
             f"{_CONTENTS[enhancer.model.channels]}{at_least}",
         ),
+        **({"brightness": _brightness_described(model.graph.input[1])} if form.size is None else {}),
         "output": _described(model.graph.output[0], "the same photograph, enhanced"),
         "largest_difference_to_torch": comparison.difference,
         "time": {
@@ -136,6 +144,22 @@ def export_onnx(source: Path, out: Path, overwrite: bool = False, form: Form = F
     return comparison
 
 
+class _Exposed(nn.Module):
+    """A model, its clamp, and brightness that is set afterwards, as `Enhancer.enhance` does."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor, brightness: Tensor) -> Tensor:
+        def exposed(enhanced: Tensor, stops: Tensor) -> Tensor:
+            return expose(enhanced, stops.view(1, 1, 1, 1))
+
+        # The curve may take as long as the network: only where it is wanted.
+        enhanced = self.model(image).clamp(0, 1)
+        return torch.cond((brightness != 0).any(), exposed, lambda same, _: same.clone(), (enhanced, brightness))
+
+
 class _Half(nn.Module):
     """A network in float16 that takes and gives float32."""
 
@@ -150,22 +174,29 @@ class _Half(nn.Module):
 def to_onnx(enhancer: Enhancer, form: Form = Form()) -> "onnx.ModelProto":
     """The enhancer's model and its clamp: `image` (batch, C, height, width) -> `enhanced`, of the same shape.
 
-    Batch, height and width are free, but for a size of `form`; a side shorter than 16 px is not extended.
+    Batch, height and width are free; a side shorter than 16 px is not extended. `brightness` (1,), in stops, is an
+    input that may be left out: ONNX takes an initializer of an input's name for its default. Of a size of `form` there
+    is one image and no such input, for OpenCV 4 reads no conditions.
     """
+    import onnx
+
     enhancing = copy.deepcopy(enhancer.model) if form.half else enhancer.model
     if form.half:  # the arithmetic of brightness, which divides by means, stays in float32
         for network in enhancing.networks():
             network.unet = _Half(network.unet)  # type: ignore[assignment]
     # Of sizes that are free, 1 and sides that need no padding would be taken for constants.
     count, *sides = (2, 45, 51) if form.size is None else (1, *form.size)
+    clamped = nn.Sequential(OrderedDict(model=enhancing, clamp=nn.Hardtanh(0, 1)))
+    images = torch.rand(count, enhancing.channels, *sides)
+    free = form.size is None
     with torch.no_grad():
         program = torch.onnx.export(
-            nn.Sequential(OrderedDict(model=enhancing, clamp=nn.Hardtanh(0, 1))).eval(),
-            (torch.rand(count, enhancing.channels, *sides),),
-            input_names=["image"],
+            (_Exposed(enhancing) if free else clamped).eval(),
+            (images, torch.zeros(1)) if free else (images,),
+            input_names=["image", "brightness"] if free else ["image"],
             output_names=["enhanced"],
             dynamo=True,
-            dynamic_shapes=({0: "batch", 2: "height", 3: "width"},) if form.size is None else None,
+            dynamic_shapes=({0: "batch", 2: "height", 3: "width"}, None) if free else None,
             opset_version=form.opset,
             verbose=False,
         )
@@ -175,21 +206,34 @@ def to_onnx(enhancer: Enhancer, form: Form = Form()) -> "onnx.ModelProto":
     model = program.model_proto
     if form.opset not in (None, written := model.opset_import[0].version):  # a conversion that fails is not raised
         raise ExportError(f"--opset {form.opset}: torch can write this model with {written} alone; leave it out")
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
-        part.ClearField("metadata_props")  # stack traces, with this machine's paths
+    if free:
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.float32), "brightness"))
+    model.ClearField("metadata_props")
+    _clear_traces(model.graph)
     return model
 
 
+def _clear_traces(graph: "onnx.GraphProto") -> None:
+    """Stack traces, with this machine's paths."""
+    for part in (graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+    for branch in (attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")):
+        _clear_traces(branch)
+
+
 def compare(enhancer: Enhancer, exported: OnnxEnhancer, form: Form = Form()) -> Comparison:
-    """Run both on noise that grows from black at the left to full range at the right."""
+    """Run both on noise that grows from black at the left to full range at the right. The curve of brightness is
+    compared by itself: of float16 it would show the same differences again, larger."""
     generator = torch.Generator().manual_seed(0)
     differences = []
     for count, height, width in form.compared():
         images = torch.rand(count, enhancer.model.channels, height, width, generator=generator)
         images *= torch.linspace(0, 1, width)
         wanted = torch.stack([enhancer.enhance(image) for image in images])
-        differences.append((exported.enhance(images) - wanted).abs().max())
+        differences.append(((enhanced := exported.enhance(images)) - wanted).abs().max())
+        if form.size is None:
+            curve = torch.stack([Brightness(stops=1.0).set(image) for image in enhanced])
+            differences.append((exported.enhance(images, stops=1.0) - curve).abs().max())
     tasks = {"torch": lambda: enhancer.enhance(images[0]), "onnxruntime": lambda: exported.enhance(images)}
     times = median_milliseconds(tasks, rounds=7)
     return Comparison(float(torch.stack(differences).max()), times["torch"], times["onnxruntime"])
@@ -231,6 +275,11 @@ def _git_state(source: Path, step: int) -> dict[str, Any] | None:
         return [start["git"] for start in starts if start["resumed_at_step"] < step][-1]
     except (OSError, ValueError, TypeError, LookupError):
         return None
+
+
+def _brightness_described(value: "onnx.ValueInfoProto") -> dict[str, Any]:
+    described = _described(value, "stops more or less than the model sets; may be left out")
+    return {**described, "range": [-MOST_STOPS, MOST_STOPS], "default": 0}
 
 
 def _described(value: "onnx.ValueInfoProto", meaning: str) -> dict[str, Any]:

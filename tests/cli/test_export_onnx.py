@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -41,6 +42,10 @@ def test_the_file_gives_the_enhancers_image_and_the_card_says_what_it_is(export,
         image = torch.rand(3, *size)
         enhanced = torch.from_numpy(session.run(["enhanced"], {"image": image[None].numpy()})[0][0])
         torch.testing.assert_close(enhanced, enhancer.enhance(image), rtol=0, atol=1e-4)
+        for stops in (1.5, -2):
+            given = {"image": image[None].numpy(), "brightness": np.array([stops], np.float32)}
+            brighter = torch.from_numpy(session.run(None, given)[0][0])
+            torch.testing.assert_close(brighter, enhancer.enhance(image, f"{stops:+}EV"), rtol=0, atol=1e-4)
 
     card = json.loads(out.with_suffix(".json").read_text())
     assert card.pop("sha256") == hashlib.sha256(out.read_bytes()).hexdigest()
@@ -55,6 +60,10 @@ def test_the_file_gives_the_enhancers_image_and_the_card_says_what_it_is(export,
         assert described.pop("meaning")
         shape = ["batch", 3, "height", "width"]
         assert described == {"name": name, "type": "float32", "shape": shape, "range": [0, 1]}
+    brightness = card.pop("brightness")
+    assert brightness.pop("meaning")
+    wanted = {"name": "brightness", "type": "float32", "shape": [1], "range": [-11, 11], "default": 0}
+    assert brightness == wanted
     assert card == {
         "file": "small.onnx",
         "checkpoint": str(file),
@@ -79,6 +88,7 @@ def test_a_file_of_one_size_in_float16_for_an_older_runtime(export, make_run, tm
     card = json.loads(out.with_suffix(".json").read_text())
     assert (card["opset"], card["weights"], card["input"]["shape"]) == (18, "float16", [1, 3, 30, 40])
     assert (card["time"]["width"], card["time"]["height"]) == (40, 30)
+    assert "brightness" not in card
     (image,) = onnxruntime.InferenceSession(out).get_inputs()
     assert (image.shape, image.type) == ([1, 3, 30, 40], "tensor(float)")
 

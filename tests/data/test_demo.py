@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from enhance.data.demo import SMALLEST_TILE, training_photographs, validation_photographs
+from enhance.data.demo import SMALLEST_TILE, dark_photograph, training_photographs, validation_photographs
 
 
 def test_tiles_are_large_enough_and_make_up_the_photographs() -> None:
@@ -26,3 +26,10 @@ def test_each_photograph_is_validated_under_four_names(name: str) -> None:
     assert len(photographs) == 8
     for number in range(1, 5):
         np.testing.assert_array_equal(photographs[f"{name}-{number}"], getattr(data, name)())
+
+
+def test_the_dark_photograph_is_always_the_same() -> None:
+    dark = dark_photograph()
+    assert (dark.dtype, dark.shape) == (np.uint8, (400, 600, 3))
+    assert dark.mean() < data.coffee().mean() / 3
+    np.testing.assert_array_equal(dark, dark_photograph())

@@ -53,7 +53,7 @@ class Visitor:
         self.sessions += 1
         session = f"session{self.sessions}"
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        call = {"data": [file, model, 1], "fn_index": 0, "session_hash": session}
+        call = {"data": [None, file, model, 0, 1], "fn_index": 0, "session_hash": session}
         status, answer = self.ask("POST", "/gradio_api/queue/join", json.dumps(call).encode(), "application/json")
         if status != 200:
             return False, answer

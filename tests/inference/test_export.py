@@ -15,6 +15,7 @@ from torch import Tensor
 
 from enhance.errors import ExportError, SettingsError
 from enhance.inference import export
+from enhance.inference.brightness import Brightness
 from enhance.inference.enhancer import Enhancer
 from enhance.inference.export import Form, OnnxEnhancer, compare, export_onnx, to_onnx
 from enhance.inference.fold import fold_batch_norms
@@ -55,9 +56,11 @@ def operations(model: onnx.ModelProto) -> Counter[str]:
 
 def assert_equal_images(enhancer: Enhancer, exported: OnnxEnhancer, size: tuple[int, int]) -> Tensor:
     images = torch.rand(2, 3, *size)
-    wanted = torch.stack([enhancer.enhance(image) for image in images])
-    for count in (1, 2):
-        torch.testing.assert_close(exported.enhance(images[:count]), wanted[:count], rtol=0, atol=1e-4)
+    for stops in (1.0, 0.0):
+        wanted = torch.stack([enhancer.enhance(image, Brightness(stops=stops)) for image in images])
+        for count in (1, 2):
+            torch.testing.assert_close(exported.enhance(images[:count], stops), wanted[:count], rtol=0, atol=1e-4)
+    torch.testing.assert_close(exported.enhance(images), exported.enhance(images, 0.0), rtol=0, atol=0)  # left out
     return wanted
 
 
@@ -67,7 +70,8 @@ def test_black_stays_black_in_the_file_too() -> None:
     stars[..., 9::24, 5::31] = 0.1
     exported = OnnxEnhancer(to_onnx(enhancer).SerializeToString())
     assert enhancer.model.exposure(black).clamp(0, 1).mean() > 0.01  # which is no black
-    assert exported.enhance(black).eq(0).all()
+    for stops in (None, 1.0, -1.0):
+        assert exported.enhance(black, stops).eq(0).all()
     torch.testing.assert_close(exported.enhance(stars)[0], enhancer.enhance(stars[0]), rtol=0, atol=1e-4)
     assert exported.enhance(stars).mean() <= 64.01 * stars.mean()
 
@@ -266,3 +270,12 @@ def test_the_comparison_sees_a_small_difference() -> None:
     found = compare(enhancer, exported)
     assert found.difference == pytest.approx(1e-3, rel=1e-2)
     assert min(found.torch_milliseconds, found.onnxruntime_milliseconds) > 0
+
+
+def test_the_comparison_sees_a_file_without_brightness() -> None:
+    class Deaf(OnnxEnhancer):
+        def enhance(self, images: Tensor, stops: float | None = None) -> Tensor:
+            return super().enhance(images)
+
+    enhancer, model = export_once("bn")
+    assert compare(enhancer, Deaf(model.SerializeToString())).difference > 0.1

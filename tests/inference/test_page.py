@@ -13,10 +13,14 @@ import torch
 from PIL import Image
 from torch import nn
 
+from enhance.data.demo import dark_photograph
 from enhance.data.images import read_image
+from enhance.data.photo import write_photo
 from enhance.errors import DataError
+from enhance.inference.brightness import Brightness
 from enhance.inference.enhancer import Enhancer
 from enhance.inference.page import MOST_MEGAPIXELS, Page, served
+from enhance.inference.photos import enhance_files
 from enhance.models.build import build_model
 from enhance.settings.schema import ModelSettings, NormSettings
 
@@ -43,24 +47,47 @@ def photo(tmp_path: Path) -> Path:
 
 
 def test_strength_and_model_change_the_result(page: Page, photo: Path) -> None:
-    _, image, none = page.enhance(str(photo), "first", 0)
-    _, _, half = page.enhance(str(photo), "first", 0.5)
-    _, _, whole = page.enhance(str(photo), "first", 1)
+    enhanced = page.enhance(str(photo), "first")
+    image = enhanced.image
+    none, half, whole = (enhanced.result(0, strength) for strength in (0, 0.5, 1))
     assert torch.equal(none, image)
     torch.testing.assert_close(whole, page.enhancers["first"].enhance(image))
     torch.testing.assert_close(half, (image + whole) / 2)
-    assert not torch.equal(page.enhance(str(photo), "second", 1)[2], whole)
+    assert not torch.equal(page.enhance(str(photo), "second").result(0, 1), whole)
+    assert page.enhance(str(photo), "first") is enhanced  # the network runs once
+
+
+@pytest.mark.parametrize(("stops", "strength"), [(0, 0.3), (0.7, 1), (2, 0.6), (-1.3, 0.6)])
+def test_the_result_is_that_of_enhance_photos(
+    page: Page, photo: Path, tmp_path: Path, stops: float, strength: float
+) -> None:
+    wanted, got = tmp_path / "wanted.png", tmp_path / "got.png"
+    enhance_files(page.enhancers["first"], [(photo, wanted)], strength, 95, Brightness.of(f"{stops:+}EV"))
+    enhanced = page.enhance(str(photo), "first")
+    write_photo(got, enhanced.photo, enhanced.result(stops, strength), 95)
+    assert got.read_bytes() == wanted.read_bytes()
+    apart = read_image(got).astype(int) - np.asarray(enhanced.preview(stops, strength))
+    assert np.abs(apart).max() <= 4  # of 8 bits, of which two stops make fewer in the shadows
+    assert np.abs(apart).mean() < 0.5
+
+
+def test_the_picture_that_is_shown_is_small(page: Page, tmp_path: Path) -> None:
+    Image.new("RGB", (2400, 1200), (20, 10, 30)).save(tmp_path / "large.png")
+    enhanced = page.enhance(str(tmp_path / "large.png"), "first")
+    assert enhanced.before.size == enhanced.preview(1, 1).size == (1600, 800)
+    assert enhanced.result(1, 1).shape == (3, 1200, 2400)
 
 
 def test_each_model_sees_the_channels_that_it_has_learned(tmp_path: Path, photo: Path) -> None:
     page = Page({"grey": enhancer(0, 1), "four": enhancer(0, 4)})
-    _, image, result = page.enhance(str(photo), "grey", 1)
-    assert image.shape == result.shape == (1, 60, 80)
+    grey = page.enhance(str(photo), "grey")
+    assert grey.image.shape == grey.result(1, 0.5).shape == (1, 60, 80)
     with pytest.raises(DataError, match=r"^night.png: its channels are RGB, and model.channels=4"):
-        page.enhance(str(photo), "four", 1)
+        page.enhance(str(photo), "four")
     Image.open(photo).convert("RGBA").save(tmp_path / "four.png")
-    _, image, _ = page.enhance(str(tmp_path / "four.png"), "four", 1)
-    assert image[3].eq(1).all()
+    four = page.enhance(str(tmp_path / "four.png"), "four")
+    assert four.image[3].eq(1).all()
+    assert grey.preview(1, 0.5).size == four.preview(1, 0.5).size == (80, 60)
 
 
 def test_a_bad_file_is_told_without_its_place_on_the_server(page: Page, tmp_path: Path, photo: Path) -> None:
@@ -68,7 +95,7 @@ def test_a_bad_file_is_told_without_its_place_on_the_server(page: Page, tmp_path
     (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:200])
     for name in ("text.png", "cut.png"):
         with pytest.raises(DataError, match=rf"^{name}: ") as caught:
-            page.enhance(str(tmp_path / name), "first", 1)
+            page.enhance(str(tmp_path / name), "first")
         assert str(tmp_path) not in str(caught.value)
 
 
@@ -81,11 +108,11 @@ def huge(tmp_path: Path) -> Path:
 
 def test_a_huge_file_is_refused_by_its_head(page: Page, huge: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^huge\.png: .* px are too large"):
-        page.enhance(str(huge), "first", 1)
+        page.enhance(str(huge), "first")
     side = 4 * Image.open(huge).width
     Image.new("1", (side, side)).save(tmp_path / "bomb.png")
     with pytest.raises(DataError, match=r"^bomb\.png: far too large"):
-        page.enhance(str(tmp_path / "bomb.png"), "first", 1)
+        page.enhance(str(tmp_path / "bomb.png"), "first")
 
 
 @pytest.fixture
@@ -117,7 +144,7 @@ def test_in_a_browser(address: str, page: Page, photo: Path, huge: Path, tmp_pat
     from playwright.sync_api import Page as Window
     from playwright.sync_api import expect, sync_playwright
 
-    written: dict[tuple[str, float], np.ndarray] = {}
+    written: dict[tuple[str, float, float], bytes] = {}
 
     def choose_second(window: Window) -> None:
         window.locator("#model input").click()
@@ -135,12 +162,12 @@ def test_in_a_browser(address: str, page: Page, photo: Path, huge: Path, tmp_pat
         expect(window.locator("#pictures img")).to_have_count(2)
         expect(window.locator("#summary")).to_contain_text("80 x 60 px")
 
-        def download() -> np.ndarray:
+        def download(name: str = "night-enhanced.png") -> bytes:
             with window.expect_download() as caught:
                 window.locator("#download").click()
-            assert caught.value.suggested_filename == "night-enhanced.png"
-            caught.value.save_as(tmp_path / "night-enhanced.png")
-            return read_image(tmp_path / "night-enhanced.png").astype(int)
+            assert caught.value.suggested_filename == name
+            caught.value.save_as(tmp_path / name)
+            return (tmp_path / name).read_bytes()
 
         def until_shown_anew(act: Callable[[], None]) -> None:
             shown = window.locator("#pictures img").last
@@ -149,14 +176,27 @@ def test_in_a_browser(address: str, page: Page, photo: Path, huge: Path, tmp_pat
             act()
             expect(shown).not_to_have_attribute("src", before)
 
-        written["first", 1.0] = download()
+        written["first", 0.0, 1.0] = download()
         until_shown_anew(lambda: choose_second(window))
-        written["second", 1.0] = download()
+        written["second", 0.0, 1.0] = download()
+        until_shown_anew(lambda: window.locator("#brightness input[type=number]").fill("1.5"))
         line = window.locator("#strength input[type=range]")
+        line.focus()
+        until_shown_anew(lambda: window.keyboard.press("ArrowLeft"))
+        for _ in range(7):  # faster than files are written
+            window.keyboard.press("ArrowLeft")
+        expect(window.locator("#download")).to_be_disabled()
+        written["second", 1.5, 0.6] = download()
+        until_shown_anew(lambda: window.locator("#brightness").get_by_label("Reset").click())
         until_shown_anew(lambda: line.click(position={"x": 1, "y": 5}))
-        written["second", 0.0] = download()
+        written["second", 0.0, 0.0] = download()
         window.locator("#photo").get_by_label("Clear").click()
         expect(window.locator("#pictures img")).to_have_count(0)
+        expect(window.locator("#download")).to_be_disabled()
+        window.locator("#example").click()
+        expect(window.locator("#summary")).to_contain_text("600 x 400 px")
+        download("coffee-enhanced.png")
+        window.locator("#photo").get_by_label("Clear").click()
         (tmp_path / "text.png").write_text("no image")
         upload.set_input_files(tmp_path / "text.png")
         expect(window.get_by_text("text.png: not an image file")).to_be_visible()
@@ -164,8 +204,9 @@ def test_in_a_browser(address: str, page: Page, photo: Path, huge: Path, tmp_pat
         upload.set_input_files(huge)
         expect(window.get_by_text("px are too large for this page")).to_be_visible()
         browser.close()
-    for (name, strength), pixels in written.items():
-        wanted = page.enhance(str(photo), name, strength)[2]
-        assert np.abs(pixels - (wanted * 255).permute(1, 2, 0).numpy()).max() <= 0.51, (name, strength)
+    for (name, stops, strength), content in written.items():
+        enhance_files(page.enhancers[name], [(photo, tmp_path / "wanted.png")], strength, 95, Brightness(stops=stops))
+        assert content == (tmp_path / "wanted.png").read_bytes(), (name, stops, strength)
+    np.testing.assert_array_equal(read_image(tmp_path / "coffee-enhanced.png"), dark_photograph())  # at strength 0
     elsewhere = [url for url in requested if not url.startswith((address, "data:", "blob:"))]
     assert elsewhere == []
