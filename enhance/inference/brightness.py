@@ -43,7 +43,7 @@ class Brightness:
         if self.grey is not None:
             # Of single pixels: means of several would be those of a smoother image.
             sample = F.interpolate(image[None], (_SAMPLED, _SAMPLED), mode="nearest")
-            stops = stops_to(sample, self.grey, _SAMPLED)
+            stops = stops_to(sample, self.grey)
         elif self.stops:
             stops = image.new_full((1, 1, 1, 1), self.stops)
         else:

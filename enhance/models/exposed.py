@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from enhance.models.brightness import at_brightness, mean_grey
-from enhance.models.exposure import expose, stops_to
+from enhance.models.exposure import expose, small_copy, stops_to
 from enhance.models.model import MOST_GAIN, EnhancementModel, RunNetwork
 from enhance.models.residual import ResidualUNet
 from enhance.models.unet import UNet
@@ -31,7 +31,7 @@ class ExposedUNet(ResidualUNet):
 
     def gain(self, image: Tensor) -> Tensor:
         """Stops by which to `expose` the whole image: (N, 1, 1, 1)."""
-        return stops_to(image, _USUAL, sparing=True)
+        return stops_to(small_copy(image), _USUAL, sparing=True)
 
     def enhance_part(self, part: Tensor, gain: Tensor | None) -> Tensor:
         assert gain is not None
@@ -62,5 +62,5 @@ class ExposedModel(EnhancementModel):
 
     def training_output(self, low: Tensor, normal: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            stops = stops_to(low, mean_grey(normal))
+            stops = stops_to(small_copy(low), mean_grey(normal))
         return self.network(low, stops).float(), {}

@@ -8,7 +8,7 @@ from enhance.models.brightness import mean_grey
 
 LEAST_STOPS, MOST_STOPS = -6.0, 11.0
 _BEND = 1.5  # 1 spares highlights and greys the rest; the larger, the straighter the curve, until it clips
-_BURNT = 0.97  # a value that is white to the eye
+_BURNT = 0.97
 _TRIED, _ROUNDS = 17, 3  # of that range: to 0.002 stops
 
 
@@ -46,26 +46,34 @@ def _linear(image: Tensor) -> Tensor:
     return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
 
 
-def stops_to(image: Tensor, wanted: Tensor | float, side: int = 32, sparing: bool = False) -> Tensor:
+def small_copy(image: Tensor) -> Tensor:
+    """What `stops_to` is quick with: (N, C, H, W) -> (N, C, 32, 32). Samples cover the image; antialiasing would read
+    all of it, and OpenCV 4 leaves it out."""
+    return F.avg_pool2d(F.interpolate(image, (128, 128), mode="bilinear"), 4)
+
+
+def stops_to(image: Tensor, wanted: Tensor | float, sparing: bool = False) -> Tensor:
     """Stops that give the exposed image the mean grey value `wanted`: (N, 1, 1, 1), within
-    `LEAST_STOPS` and `MOST_STOPS`. It is found on a small copy.
+    `LEAST_STOPS` and `MOST_STOPS`. They are tried out, which wants a small image.
 
     Args:
         image: (N, C, H, W) in [0, 1].
         wanted: a number, or (N, 1, 1, 1).
-        side: pixels of that copy.
         sparing: fewer where a share of the image would burn; that share counts as grey value, too.
     """
-    small = F.interpolate(image, (side, side), mode="bilinear", antialias=True)
-    least, step = small.new_full((len(image), 1, 1, 1), LEAST_STOPS), (MOST_STOPS - LEAST_STOPS) / _TRIED
-    already = (small > _BURNT).any(1).float().mean((1, 2)).view(-1, 1, 1, 1)
-    count = torch.arange(1, _TRIED, device=small.device).view(1, -1, 1, 1)
+    least, step = image.new_full((len(image), 1, 1, 1), LEAST_STOPS), (MOST_STOPS - LEAST_STOPS) / _TRIED
+    already = _burnt(image)
+    count = torch.arange(1, _TRIED, device=image.device).view(1, -1, 1, 1)
     for _ in range(_ROUNDS):
-        exposed = expose(small.repeat_interleave(_TRIED - 1, 0), (least + step * count).view(-1, 1, 1, 1))
+        exposed = expose(image.repeat_interleave(_TRIED - 1, 0), (least + step * count).view(-1, 1, 1, 1))
         grey = mean_grey(exposed).view(len(image), -1, 1, 1)
         if sparing:
-            burnt = (exposed > _BURNT).any(1).view(len(image), -1, side * side).float().mean(2)
-            grey = grey + (burnt[..., None, None] - already).clamp(min=0)
+            grey = grey + (_burnt(exposed).view(len(image), -1, 1, 1) - already).clamp(min=0)
         dark = grey < wanted
         least, step = least + step * dark.sum(1, keepdim=True), step / _TRIED
     return least + step / 2
+
+
+def _burnt(image: Tensor) -> Tensor:
+    """Share of the image that is white to the eye, by any channel: (N, C, H, W) -> (N, 1, 1, 1)."""
+    return (image.amax(1, keepdim=True) > _BURNT).to(image.dtype).mean((2, 3), keepdim=True)

@@ -111,6 +111,7 @@ def test_other_u_nets(options: dict) -> None:
         ("bn", {"exposure": True, "brightened": True}, (45, 51)),  # sides that are padded and cropped
         ("gn", {"depth": 2}, (48, 64)),  # groups of several channels
         ("hin", {"context": True}, (45, 64)),
+        ("gn", {"exposed": True, "context": True}, (120, 200)),
     ],
 )
 def test_opencv_reads_a_file_of_one_size(norm: str, options: dict, size: tuple[int, int]) -> None:
