@@ -18,16 +18,27 @@ def main() -> None:
     parser.add_argument("checkpoint", metavar="RUN_OR_CHECKPOINT", help="a run folder (its best.pt) or a .pt file")
     parser.add_argument("out", metavar="OUT", type=Path, help=f"a {checkpoint.WEIGHTS} file")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is already there")
+    parser.add_argument(
+        "--change",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="of what the network adds to a photograph: below 1 where real ones differ from those it learned from",
+    )
     arguments = parser.parse_args()
     out = arguments.out
     if out.suffix != checkpoint.WEIGHTS:
         raise SettingsError(f"{out}: give a name that ends in {checkpoint.WEIGHTS}")
     if out.exists() and not arguments.overwrite:
         raise SettingsError(f"{out}: already there; give another OUT, or --overwrite")
+    if not 0 < arguments.change <= 1:
+        raise SettingsError(f"--change {arguments.change:g} is out of range: it is above 0, and 1 at most")
     saved = checkpoint.load(checkpoint.locate(arguments.checkpoint, runs="runs"))
     # Whoever gets the file has other folders.
     data = dataclasses.replace(saved.settings.data, root=None, val_root=None, low=None, normal=None, split=None)
     saved.settings = dataclasses.replace(saved.settings, data=data, init_from=None, init_content=None)
+    for name in ("weight", "bias"):
+        saved.model[f"network.unet.output.{name}"] *= arguments.change
     with writing(out, "give another OUT"):
         checkpoint.save_weights(saved, out)
     content = out.read_bytes()

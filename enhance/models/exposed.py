@@ -36,7 +36,8 @@ class ExposedUNet(ResidualUNet):
     def enhance_part(self, part: Tensor, gain: Tensor | None) -> Tensor:
         assert gain is not None
         exposed = expose(part, gain)
-        return exposed + self.shuffle(self.unet(self.unshuffle(torch.cat((part, exposed), dim=1))))
+        change = self.shuffle(self.unet(self.unshuffle(torch.cat((part, exposed), dim=1))))
+        return exposed + (1 - exposed) * change  # noise is in the dark; what is bright is not to burn
 
 
 class ExposedModel(EnhancementModel):

@@ -61,6 +61,9 @@ def test_the_commands_train_evaluate_and_enhance(start: Callable[..., Ended], tm
     ended = start("enhance-photos", str(run), "dark.png", "bright.png", "--device=cpu")
     assert ended.code == 0, ended.err
     assert Image.open(tmp_path / "bright.png").size == (40, 30)
+    ended = start("enhance-photos", "dark.png", "--device=cpu")
+    assert ended.code == 0, ended.err
+    assert Image.open(tmp_path / "dark-enhanced.png").size == (40, 30)
 
 
 @pytest.mark.slow
