@@ -41,7 +41,7 @@ class AnySize:
         """(1, C, H, W) in [0, 1] at its `home` -> (1, C, H, W) there, not clamped; H, W >= 16. `light` is as of
         `EnhancementModel.enhance`."""
         if self._fits(image):
-            return self.model(image, light)
+            return self.model(image) if light is None else self.model(image, light)
         return enhance_tiles(self.model, image[0], int(self.side), self.device, light)[None]
 
     def _fits(self, image: Tensor) -> bool:

@@ -222,7 +222,7 @@ def assert_refused(ended, *words: str) -> None:
 
 def test_missing_checkpoints_are_told(evaluate, make_run, tmp_path: Path) -> None:
     assert_refused(evaluate(), str(tmp_path / "runs"), "train first")
-    assert_refused(evaluate(f"checkpoint={tmp_path}/nowhere"), "nowhere", "give a run folder or a .pt file")
+    assert_refused(evaluate(f"checkpoint={tmp_path}/nowhere"), "nowhere", "give a run folder, a .pt file, or any_photo")
     assert_refused(evaluate(f"checkpoint={tmp_path}"), "no checkpoints/best.pt")
 
 

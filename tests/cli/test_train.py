@@ -406,7 +406,7 @@ def test_a_run_goes_on_with_moved_data_and_from_another_folder(
     ("words", "told"),
     [
         (("norm=batch",), "norm=batch is unknown: choose one of bn, bn_"),
-        (("model=huge",), "model=huge is unknown: choose one of unet, unet_small, unet_tiny"),
+        (("model=huge",), "model=huge is unknown: choose one of unet, unet_exposed, unet_small, unet_tiny"),
         (("batchsize=4",), "batchsize is no setting: did you mean batch_size?"),
         (("+batchsize=4",), "batchsize is no setting: did you mean batch_size?"),
         (("++data.validation_shar=0.5",), "data.validation_shar is no setting: did you mean data.validation_share?"),
