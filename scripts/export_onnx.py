@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from enhance import weights
+from enhance.commands.arguments import add_run
 from enhance.errors import SettingsError, exit_on_user_error
 from enhance.inference.export import OLDEST_OPSET, Form, export_onnx
 from enhance.run.checkpoint import locate
@@ -12,13 +12,7 @@ from enhance.run.checkpoint import locate
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "checkpoint",
-        metavar="RUN",
-        nargs="?",
-        default=weights.DEFAULT,
-        help="a run folder (its best.pt) or a .pt file (default: the weights in the box)",
-    )
+    add_run(parser)
     parser.add_argument("out", metavar="OUT", type=Path, help="an .onnx file; its card takes the same name with .json")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are already there")
     parser.add_argument(

@@ -8,18 +8,18 @@ enhance_photos.py RUN PHOTO_OR_FOLDER ... OUT  # not with the weights in the box
 import argparse
 import glob
 import os
-import sys
 import time
 from pathlib import Path
 
 from enhance import weights
+from enhance.commands.arguments import add_brightness, parse
 from enhance.data.images import read_image, to_tensor
 from enhance.data.kinds import SUFFIXES, result_suffix
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, exit_on_user_error
 from enhance.evaluation.variants import check_statistics
 from enhance.inference.adapt import FEWEST, adapt
-from enhance.inference.brightness import Brightness, as_words
+from enhance.inference.brightness import Brightness
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.photos import enhance_files, pair_with_targets
 from enhance.models.brightness import mean_grey
@@ -42,12 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--overwrite", action="store_true", help="replace results that are already there")
     parser.add_argument("--strength", type=float, default=1, help="0 leaves the photograph as it is (default: 1)")
     bright = parser.add_mutually_exclusive_group()
-    bright.add_argument(
-        "--brightness",
-        default="auto",
-        metavar="auto|0..1|+1EV",
-        help="of the result: as the model sets it, a mean grey value, or stops more or less; black and white stay",
-    )
+    add_brightness(bright)
     bright.add_argument("--like", type=Path, metavar="PHOTO", help="as bright as this photograph")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG, WebP, AVIF and HEIC, 1 to 100 (default: 95)")
     parser.add_argument(
@@ -64,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
         f"saw (AdaBN); needs a folder of at least {FEWEST}",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    return parser.parse_intermixed_args(as_words(sys.argv[1:]))
+    return parse(parser)
 
 
 def meant(words: list[str]) -> tuple[str, list[str], Path | None]:
@@ -100,8 +95,6 @@ def main() -> None:
 
 def enhance() -> None:
     arguments = parse_arguments()
-    if not 0 <= arguments.strength <= 1:
-        raise SettingsError(f"--strength {arguments.strength:g} is out of range: it is between 0 and 1")
     if not 1 <= arguments.quality <= 100:
         raise SettingsError(f"--quality {arguments.quality} is out of range: it is between 1 and 100")
     brightness = Brightness.of(arguments.brightness)
@@ -109,11 +102,13 @@ def enhance() -> None:
         brightness = Brightness(mean_grey(to_tensor(read_image(arguments.like))[None]).item())
     run, words, out = meant(arguments.words)
     photos = found(words)
-    if out is not None and len(photos) > 1 and out.is_file():
-        raise SettingsError(f"{out}: a file, where the results need a folder; give a folder as the last word")
-    if out is not None and len(photos) > 1 and out.suffix.lower() in SUFFIXES and not out.is_dir():
-        raise SettingsError(f"{out}: no folder for {len(photos)} photographs; give one as the last word")
-    pairs = [pair for path in photos for pair in pair_with_targets(path, out or beside(path), arguments.overwrite)]
+    if out is not None and len(photos) > 1:
+        if out.is_file():
+            raise SettingsError(f"{out}: a file, where the results need a folder; give a folder as the last word")
+        if out.suffix.lower() in SUFFIXES and not out.is_dir():
+            raise SettingsError(f"{out}: no folder for {len(photos)} photographs; give one as the last word")
+    into = [(photo, out or beside(photo)) for photo in photos]
+    pairs = [pair for each in into for pair in pair_with_targets(*each, arguments.overwrite)]
     if len({target for _, target in pairs}) < len(pairs):
         raise DataError("photographs of several folders have one name; enhance one folder at a time")
     path = checkpoint.locate(run, runs="runs")
@@ -130,8 +125,8 @@ def enhance() -> None:
     enhancer = Enhancer(model, device, arguments.max_memory)
     failures = enhance_files(enhancer, pairs, arguments.strength, arguments.quality, brightness)
     seconds = (time.perf_counter() - start) / len(pairs)
-    into = out or ", ".join(str(beside(photo)) for photo in photos)
-    print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {into}")
+    folders = ", ".join(dict.fromkeys(str(target) for _, target in into))
+    print(f"{path}: {len(pairs) - len(failures)} of {len(pairs)} enhanced into {folders}")
     peak = peak_memory_gib(device)
     print(f"{seconds:.2f} s a photograph, reading and writing included; peak memory {peak:.2f} GiB on {device}")
     if failures:

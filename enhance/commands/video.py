@@ -10,23 +10,17 @@ import sys
 import time
 from pathlib import Path
 
-from enhance import weights
+from enhance.commands.arguments import add_brightness, add_run, parse
 from enhance.device import choose_device, peak_memory_gib
 from enhance.errors import DataError, SettingsError, exit_on_user_error, extra
-from enhance.inference.brightness import Brightness, as_words
+from enhance.inference.brightness import Brightness
 from enhance.inference.enhancer import MAX_GIB, Enhancer
 from enhance.inference.steady import Steady
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "checkpoint",
-        metavar="RUN",
-        nargs="?",
-        default=weights.DEFAULT,
-        help="a run folder (its best.pt) or a .pt file (default: the weights in the box)",
-    )
+    add_run(parser)
     parser.add_argument("video", metavar="IN", type=Path, help="of any kind that ffmpeg reads")
     parser.add_argument("out", metavar="OUT", type=Path, help="a file, such as bright.mp4, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="replace a result that is already there")
@@ -34,12 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--from", type=float, default=0.0, metavar="SECONDS", dest="start", help="begin there")
     parser.add_argument("--to", type=float, default=math.inf, metavar="SECONDS", dest="end", help="end before")
     parser.add_argument("--strength", type=float, default=1, help="0 leaves the frames as they are (default: 1)")
-    parser.add_argument(
-        "--brightness",
-        default="auto",
-        metavar="auto|0..1|+1EV",
-        help="of the result: as the model sets it, a mean grey value, or stops more or less; black and white stay",
-    )
+    add_brightness(parser)
     parser.add_argument(
         "--max-memory",
         type=float,
@@ -48,7 +37,7 @@ def parse_arguments() -> argparse.Namespace:
         help=f"for the network at work; larger frames go through it in tiles (default: {MAX_GIB:g})",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    return parser.parse_intermixed_args(as_words(sys.argv[1:]))
+    return parse(parser)
 
 
 def main() -> None:
@@ -58,8 +47,6 @@ def main() -> None:
 
 def enhance() -> None:
     arguments = parse_arguments()
-    if not 0 <= arguments.strength <= 1:
-        raise SettingsError(f"--strength {arguments.strength:g} is out of range: it is between 0 and 1")
     brightness = Brightness.of(arguments.brightness)
     try:
         from enhance.inference.video import check_target, enhance_video

@@ -54,8 +54,3 @@ class Brightness:
 
 
 AUTO = Brightness()
-
-
-def as_words(arguments: list[str]) -> list[str]:
-    """Arguments of a command with `--brightness -1EV` in one word: argparse takes -1EV for an option."""
-    return "\0".join(arguments).replace("--brightness\0-", "--brightness=-").split("\0")

@@ -62,12 +62,12 @@ def stops_to(image: Tensor, wanted: Tensor | float, sparing: bool = False) -> Te
         sparing: fewer where a share of the image would burn; that share counts as grey value, too.
     """
     least, step = image.new_full((len(image), 1, 1, 1), LEAST_STOPS), (MOST_STOPS - LEAST_STOPS) / _TRIED
-    already = _burnt(image)
+    already = _burnt(image) if sparing else None
     count = torch.arange(1, _TRIED, device=image.device).view(1, -1, 1, 1)
     for _ in range(_ROUNDS):
         exposed = expose(image.repeat_interleave(_TRIED - 1, 0), (least + step * count).view(-1, 1, 1, 1))
         grey = mean_grey(exposed).view(len(image), -1, 1, 1)
-        if sparing:
+        if already is not None:
             grey = grey + (_burnt(exposed).view(len(image), -1, 1, 1) - already).clamp(min=0)
         dark = grey < wanted
         least, step = least + step * dark.sum(1, keepdim=True), step / _TRIED
